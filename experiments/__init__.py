@@ -1,0 +1,1 @@
+"""What a researcher launches and forks."""

@@ -1,0 +1,1 @@
+"""One `get_config()` a file, named <system>_<corpus>."""

@@ -1,0 +1,89 @@
+"""What a config says: data, protocol, model, training, seed. Complete, typed, printable."""
+
+import dataclasses
+import hashlib
+import importlib
+import json
+import pkgutil
+from typing import Any, Generic, TypeVar
+
+from experiments import configs
+from mer_jax.data.examples import Unit
+from mer_jax.data.scaling import Scaling
+from mer_jax.errors import InputError, nearest
+from mer_jax.evaluation.protocol import ProtocolConfig
+from mer_jax.records import from_json
+from mer_jax.training.loop import TrainingConfig
+
+Model = TypeVar("Model")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """What the system reads.
+
+    Attributes:
+        corpus: name of the prepared corpus.
+        modalities: its feature streams, in order.
+        unit: an example is one utterance (a sequence of frames), or one dialogue (a sequence
+            of utterances, each the mean of its frames).
+        scaling: by train's means and deviations, by each speaker's own, or not at all.
+        outlier_limit: scaled values are clipped to this many standard deviations.
+    """
+
+    corpus: str
+    modalities: tuple[str, ...]
+    unit: Unit = "utterance"
+    scaling: Scaling = "train"
+    outlier_limit: float = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment(Generic[Model]):
+    """One system on one corpus under one protocol.
+
+    Attributes:
+        seed: of initial parameters, order of batches and dropout.
+    """
+
+    data: DataConfig
+    protocol: ProtocolConfig
+    model: Model
+    training: TrainingConfig
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, with `system` naming the model's class."""
+        cls = type(self.model)
+        system = f"{cls.__module__.removeprefix('mer_jax.models.')}:{cls.__name__}"
+        return {"system": system} | dataclasses.asdict(self)
+
+    def fingerprint(self, content_hash: str) -> str:
+        """16 hex digits that name this experiment on this data."""
+        text = json.dumps([self.to_json(), content_hash], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def config_names() -> list[str]:
+    """Every config in experiments/configs."""
+    return sorted(module.name for module in pkgutil.iter_modules(configs.__path__))
+
+
+def get_config(name: str) -> Experiment[Any]:
+    """The config called `name`. Raises InputError, with the nearest name, where there is none."""
+    if name not in config_names():
+        raise InputError(f"config {name!r} is unknown; {nearest(name, config_names())}")
+    return importlib.import_module(f"experiments.configs.{name}").get_config()
+
+
+def experiment_from_json(data: dict[str, Any]) -> Experiment[Any]:
+    """The inverse of `Experiment.to_json`. Raises InputError where a field is unknown."""
+    module, _, name = data["system"].partition(":")
+    model = getattr(importlib.import_module(f"mer_jax.models.{module}"), name)
+    return Experiment(
+        data=from_json(DataConfig, data["data"]),
+        protocol=from_json(ProtocolConfig, data["protocol"]),
+        model=from_json(model, data["model"]),
+        training=from_json(TrainingConfig, data["training"]),
+        seed=data["seed"],
+    )

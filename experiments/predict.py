@@ -1,0 +1,131 @@
+"""Predictions of a finished run for the utterances of any prepared corpus.
+
+    python -m experiments.predict runs/early_fusion_generated-seed0
+    python -m experiments.predict runs/early_fusion_generated-seed0 my_recordings --csv out.csv
+
+The corpus must have the run's modalities with the same number of features; labels are not
+needed and not looked at. With several folds the probabilities of all folds are averaged.
+"""
+
+import csv
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from rich.progress import track
+from scipy.special import softmax
+
+from experiments.command import data_dir_from_environment, run
+from experiments.experiment import Experiment, experiment_from_json
+from experiments.printing import console_on
+from experiments.setup import make_program, open_corpus
+from mer_jax.data.batching import batches
+from mer_jax.data.corpus import Corpus
+from mer_jax.data.examples import make_examples
+from mer_jax.data.preprocessing import Preprocessing
+from mer_jax.errors import InputError
+from mer_jax.evaluation.protocol import Protocol
+from mer_jax.records import from_json
+from mer_jax.training.checkpoint import Checkpoints
+from mer_jax.training.loop import Program
+from mer_jax.training.predicting import predict_rows
+from mer_jax.training.run_folder import RunFolder
+from mer_jax.training.state import TrainState, init_state
+
+
+@dataclasses.dataclass(frozen=True)
+class Args:
+    """Predictions of a finished run.
+
+    Args:
+        run: the run folder.
+        corpus: a prepared corpus; empty: the one the run was trained on.
+        csv: where to write id, prediction and one column per target; default: the terminal.
+        prepared: where prepared corpora lie.
+        data_dir: raw data, to prepare a corpus that is not there yet; default MER_DATA.
+    """
+
+    run: tyro.conf.Positional[Path]
+    corpus: tyro.conf.Positional[str] = ""
+    csv: Path | None = None
+    prepared: Path = Path("prepared")
+    data_dir: Path | None = dataclasses.field(default_factory=data_dir_from_environment)
+
+
+def main(args: Args) -> int:
+    """Restores the run's best states and writes a table."""
+    folder = RunFolder(args.run)
+    if not folder.finished:
+        raise InputError(f"{folder.path} is no finished run (it has no metrics.json); train or resume it")
+    experiment = experiment_from_json(folder.read("config.json")["config"])
+    protocol = from_json(Protocol, {k: v for k, v in folder.read("protocol.json").items() if k != "hash"})
+    data = dataclasses.replace(experiment.data, corpus=args.corpus or experiment.data.corpus)
+    corpus = open_corpus(data, args.prepared, args.data_dir)
+    if len(corpus) == 0:
+        raise InputError(f"corpus {data.corpus!r} holds no utterance")
+    values = predict(folder, experiment, protocol, corpus)
+    write(args.csv, corpus, protocol, values)
+    return 0
+
+
+def predict(folder: RunFolder, experiment: Experiment[Any], protocol: Protocol, corpus: Corpus) -> np.ndarray:
+    """[utterances, targets] probabilities (or intensities), averaged over the folds."""
+    program = make_program(experiment, protocol, corpus)
+    fitted = folder.read("preprocessing.json")
+    rows, data, values = np.arange(len(corpus)), experiment.data, []
+    for name in track(fitted, description="folds", console=console_on(sys.stderr), disable=len(fitted) == 1):
+        preprocessing = Preprocessing.from_json(fitted[name])
+        _check_dims(preprocessing, corpus, folder)
+        state = restore(folder, name, program, preprocessing, corpus, experiment)
+        logits = predict_rows(program, state, preprocessing, corpus, rows, data.modalities, data.unit)
+        values.append(logits if protocol.config.task == "regression" else softmax(logits, axis=1))
+    return np.mean(values, axis=0)
+
+
+def restore(
+    folder: RunFolder,
+    fold: str,
+    program: Program,
+    preprocessing: Preprocessing,
+    corpus: Corpus,
+    experiment: Experiment[Any],
+) -> TrainState:
+    """The selected state of one fold."""
+    data = experiment.data
+    example = preprocessing.scaler(make_examples(corpus, np.arange(1), data.modalities, data.unit, None))
+    like = init_state(program.model, program.optimizer, next(batches(example, preprocessing.buckets, 1)), 0)
+    with Checkpoints(folder.checkpoints / fold) as checkpoints:
+        return checkpoints.restore("best", like)[0]
+
+
+def _check_dims(preprocessing: Preprocessing, corpus: Corpus, folder: RunFolder) -> None:
+    for modality, mean in preprocessing.scaler.mean.items():
+        dim = corpus.spec.modality(modality).dim
+        if dim != len(mean):
+            raise InputError(
+                f"{modality} of corpus {corpus.spec.name!r} has {dim} features, {folder.path} was "
+                f"trained on {len(mean)}; extract the same features"
+            )
+
+
+def write(path: Path | None, corpus: Corpus, protocol: Protocol, values: np.ndarray) -> None:
+    """A CSV: id, the predicted class (for classification), a column per target."""
+    classification = protocol.config.task == "classification"
+    header = ["id", *(["predicted"] if classification else []), *protocol.targets]
+    lines = []
+    for utterance, row in zip(corpus.utterances, values, strict=True):
+        name = [protocol.targets[int(row.argmax())]] if classification else []
+        lines.append([utterance.id, *name, *(f"{value:.6f}" for value in row)])
+    if path is None:
+        csv.writer(sys.stdout, lineterminator="\n").writerows([header, *lines])
+        return
+    with open(path, "w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *lines])
+    print(f"wrote {len(lines)} predictions to {path}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, Args))

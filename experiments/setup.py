@@ -1,0 +1,134 @@
+"""From a config to what is trained on: corpus, protocol, folds, examples, system.
+
+Shared by the scripts that train or predict, so that all of them see the same data.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.experiment import DataConfig, Experiment
+from mer_jax.data.builders import CORPORA, corpus_builder
+from mer_jax.data.corpus import Corpus, load, prepare
+from mer_jax.data.doctor import examine, require_sound
+from mer_jax.data.examples import make_examples
+from mer_jax.data.preprocessing import Preprocessing, balanced_weights
+from mer_jax.data.scaling import scale_by_speaker
+from mer_jax.data.splits import Fold
+from mer_jax.errors import InputError
+from mer_jax.evaluation.findings import Finding
+from mer_jax.evaluation.leakage import Fitted, audit
+from mer_jax.evaluation.protocol import Protocol
+from mer_jax.models.base import Task
+from mer_jax.training.data_parallel import DataParallel
+from mer_jax.training.loop import FoldData, Program
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldPlan:
+    """One fold and what was fitted on its train part. `data` holds no test."""
+
+    fold: Fold
+    data: FoldData
+    preprocessing: Preprocessing
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """An experiment bound to its corpus."""
+
+    experiment: Experiment[Any]
+    corpus: Corpus
+    protocol: Protocol
+    plans: tuple[FoldPlan, ...]
+
+    @property
+    def folds(self) -> tuple[Fold, ...]:
+        return tuple(plan.fold for plan in self.plans)
+
+    def audit(self) -> tuple[Finding, ...]:
+        """The leakage audit of this setup's folds and of what was fitted for them."""
+        fitted = [
+            Fitted(name, plan.preprocessing.rows, number)
+            for number, plan in enumerate(self.plans)
+            for name in ("feature scaling", "sequence lengths")
+        ]
+        modalities = self.experiment.data.modalities
+        found = audit(self.corpus, self.folds, self.protocol, fitted, modalities, strict=False)
+        if self.experiment.data.scaling != "speaker":
+            return found
+        message = (
+            "every speaker is standardised by their own utterances, those of dev and test included "
+            "(inputs, never labels): compare with other results of this protocol only"
+        )
+        return (Finding("speaker_scaling", "warning", message), *found)
+
+    def program(self) -> Program:
+        """The system and its compiled steps."""
+        return make_program(self.experiment, self.protocol, self.corpus)
+
+
+def set_up(experiment: Experiment[Any], prepared: Path, data_dir: Path | None) -> Setup:
+    """Opens the corpus, binds the protocol, divides and scales. Raises InputError."""
+    corpus = open_corpus(experiment.data, prepared, data_dir)
+    protocol = Protocol.bind(experiment.protocol, corpus)
+    plans = tuple(_plan(experiment, protocol, corpus, fold) for fold in protocol.folds(corpus))
+    return Setup(experiment, corpus, protocol, plans)
+
+
+def make_program(experiment: Experiment[Any], protocol: Protocol, corpus: Corpus) -> Program:
+    """The experiment's system for the features of `corpus` and the targets of `protocol`."""
+    dims = {m: corpus.spec.modality(m).dim for m in experiment.data.modalities}
+    classification = protocol.config.task == "classification"
+    model = experiment.model.build(Task(dims, len(protocol.targets), classification, experiment.data.unit))
+    training = experiment.training
+    return Program(model, experiment.model.loss, training, DataParallel(training.parallel))
+
+
+def open_corpus(config: DataConfig, prepared: Path, data_dir: Path | None) -> Corpus:
+    """The config's corpus with its modalities; prepared first where it is not yet and its
+    source is at hand."""
+    if not config.modalities:
+        raise InputError("data.modalities is empty; name at least one feature stream")
+    if not (prepared / config.corpus).exists() and config.corpus in CORPORA and config.corpus != "folder":
+        folder = corpus_builder(config.corpus).folder
+        if not folder or data_dir is not None:
+            source = data_dir / folder if data_dir is not None and folder else None
+            print(f"preparing {config.corpus} below {prepared} ...", file=sys.stderr)
+            prepare(config.corpus, source, prepared, check=lambda corpus: require_sound(examine(corpus)))
+    corpus = load(config.corpus, prepared, config.modalities)
+    return scale_by_speaker(corpus, config.modalities) if config.scaling == "speaker" else corpus
+
+
+def _plan(experiment: Experiment[Any], protocol: Protocol, corpus: Corpus, fold: Fold) -> FoldPlan:
+    config, training = experiment.data, experiment.training
+    regression = protocol.config.task == "regression"
+    targets: np.ndarray = (
+        protocol.intensities(corpus) if regression else protocol.labels(corpus).astype(np.int32)
+    )
+    train, dev = (
+        make_examples(corpus, rows, config.modalities, config.unit, targets)
+        for rows in (fold.train, fold.dev)
+    )
+    preprocessing = Preprocessing.fit(
+        train,
+        scale=config.scaling == "train",
+        outlier_limit=config.outlier_limit,
+        buckets=training.buckets,
+        length_quantile=training.length_quantile,
+    )
+    weights = None
+    if training.class_weights == "balanced":
+        if regression:
+            raise InputError(
+                "training.class_weights=balanced needs classes; the protocol's task is regression"
+            )
+        weights = balanced_weights(targets[fold.train], len(protocol.targets))
+    scale = preprocessing.scaler
+    data = FoldData(
+        fold.name, scale(train), scale(dev), preprocessing.buckets, weights, len(protocol.targets)
+    )
+    return FoldPlan(fold, data, preprocessing)

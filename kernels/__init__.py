@@ -1,0 +1,1 @@
+"""The ground: pure array functions, without Flax and without anything of mer_jax."""

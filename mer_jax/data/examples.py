@@ -1,0 +1,75 @@
+"""From utterances to training examples: one utterance, or one dialogue of utterances."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from mer_jax.data.corpus import Corpus
+from mer_jax.data.schema import Utterance
+
+Unit = Literal["utterance", "dialogue"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ExampleSet:
+    """Sequences of features, and where their targets lie.
+
+    features: modality -> one [time, dim] array per example; length 0 where missing.
+    rows: per example the numbers of its utterances in the corpus, [positions].
+    targets: per example [positions] classes or [positions, intensities], or None: a test
+        set has none, so nothing that trains can see them.
+    unit: with "utterance" an example has one position; with "dialogue" position and time
+        are the same axis, one step per utterance.
+    """
+
+    features: Mapping[str, Sequence[np.ndarray]]
+    rows: Sequence[np.ndarray]
+    targets: Sequence[np.ndarray] | None
+    unit: Unit
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def lengths(self, modality: str) -> np.ndarray:
+        """[examples] frames of one modality."""
+        return np.array([len(x) for x in self.features[modality]], int)
+
+
+def make_examples(
+    corpus: Corpus, rows: np.ndarray, modalities: Sequence[str], unit: Unit, targets: np.ndarray | None
+) -> ExampleSet:
+    """Examples of the utterances `rows`.
+
+    targets: [utterances of the corpus, ...] or None for a set without targets.
+    With unit "dialogue" the utterances of a dialogue follow each other in order of start
+    time (stored order where times are unknown), each as the mean over its frames (NaN where
+    the modality is missing: scaling fills it).
+    """
+    groups = [np.array([row]) for row in rows] if unit == "utterance" else _dialogues(corpus, rows)
+    features: dict[str, list[np.ndarray]] = {}
+    for name in modalities:
+        dim = corpus.spec.modality(name).dim
+        read = _frames if unit == "utterance" else _means
+        features[name] = [read([corpus.utterances[i] for i in group], name, dim) for group in groups]
+    labels = None if targets is None else [targets[group] for group in groups]
+    return ExampleSet(features, groups, labels, unit)
+
+
+def _dialogues(corpus: Corpus, rows: np.ndarray) -> list[np.ndarray]:
+    found: dict[str, list[int]] = {}
+    for row in np.sort(rows).tolist():
+        found.setdefault(corpus.utterances[row].dialogue, []).append(row)
+    starts = corpus.column("start")
+    return [np.array(group)[np.argsort(starts[group], kind="stable")] for group in found.values()]
+
+
+def _frames(utterances: Sequence[Utterance], modality: str, dim: int) -> np.ndarray:
+    (utterance,) = utterances
+    return utterance.features[modality] if utterance.has(modality) else np.zeros((0, dim), np.float32)
+
+
+def _means(utterances: Sequence[Utterance], modality: str, dim: int) -> np.ndarray:
+    missing = np.full(dim, np.nan, np.float32)
+    return np.stack([u.features[modality].mean(axis=0) if u.has(modality) else missing for u in utterances])

@@ -1,0 +1,105 @@
+"""Who trains, who selects, who is tested: every split rule, as index arrays."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+
+from mer_jax.data.corpus import Corpus
+from mer_jax.data.schema import UNSPLIT
+from mer_jax.errors import InputError
+
+SplitRule = Literal["official", "speaker", "dialogue", "leave_one_speaker_out", "random"]
+RULES: tuple[str, ...] = get_args(SplitRule)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """Utterance numbers of one train / dev / test division."""
+
+    name: str
+    train: np.ndarray
+    dev: np.ndarray
+    test: np.ndarray
+
+
+def make_folds(
+    corpus: Corpus,
+    rule: SplitRule,
+    *,
+    rows: np.ndarray,
+    fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
+    seed: int = 0,
+) -> tuple[Fold, ...]:
+    """Divides the utterances `rows` (those the protocol admits) by `rule`.
+
+    official: the stored split; where it has no dev part, `fractions[1]` of train's
+        dialogues become dev.
+    speaker, dialogue: whole speakers or dialogues, by `fractions` of train, dev, test.
+    leave_one_speaker_out: one fold per speaker; the next speaker in order is dev.
+    random: single utterances, as older papers did; speakers and dialogues are shared.
+
+    Raises InputError where the corpus cannot be divided so.
+    """
+    if rule == "official":
+        folds = [_official(corpus, rows, fractions[1], seed)]
+    elif rule == "leave_one_speaker_out":
+        folds = _leave_one_out(rows, corpus.column("speaker")[rows])
+    else:
+        keys = {"speaker": "speaker", "dialogue": "dialogue", "random": "id"}
+        groups = corpus.column(keys[rule])[rows]
+        train, dev, test = _by_group(rows, groups, fractions, seed)
+        folds = [Fold(rule, train, dev, test)]
+    for fold in folds:
+        _check(fold, corpus.spec.name, rule)
+    return tuple(folds)
+
+
+def _official(corpus: Corpus, rows: np.ndarray, dev_fraction: float, seed: int) -> Fold:
+    stored = corpus.splits[rows]
+    if (stored == UNSPLIT).any():
+        raise InputError(
+            f"corpus {corpus.spec.name!r} has no official split; choose --protocol.split speaker, "
+            "dialogue, leave_one_speaker_out or random"
+        )
+    train, dev, test = (rows[stored == name] for name in ("train", "dev", "test"))
+    if len(dev) == 0:
+        dialogues = corpus.column("dialogue")[train]
+        train, dev, _ = _by_group(train, dialogues, (1 - dev_fraction, dev_fraction, 0.0), seed)
+    return Fold("official", train, dev, test)
+
+
+def _leave_one_out(rows: np.ndarray, speakers: np.ndarray) -> list[Fold]:
+    names = sorted(set(speakers.tolist()))
+    if len(names) < 3:
+        raise InputError(f"leave_one_speaker_out needs at least 3 speakers, the corpus has {len(names)}")
+    folds = []
+    for number, name in enumerate(names):
+        next_name = names[(number + 1) % len(names)]
+        test, dev = speakers == name, speakers == next_name
+        folds.append(Fold(f"speaker-{name}", rows[~(test | dev)], rows[dev], rows[test]))
+    return folds
+
+
+def _by_group(
+    rows: np.ndarray, groups: np.ndarray, fractions: Sequence[float], seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Whole groups, shuffled, go to test, then dev, until each holds its share of rows."""
+    names, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    filled = np.cumsum(counts[order]) - counts[order] / 2
+    shares = filled / len(rows)
+    part = np.empty(len(names), int)
+    part[order] = np.where(shares < fractions[2], 2, np.where(shares < fractions[2] + fractions[1], 1, 0))
+    train, dev, test = (rows[part[inverse] == k] for k in range(3))
+    return train, dev, test
+
+
+def _check(fold: Fold, corpus: str, rule: str) -> None:
+    for part in ("train", "dev", "test"):
+        if len(getattr(fold, part)) == 0:
+            raise InputError(
+                f"split {rule!r} of corpus {corpus!r} leaves {part} of fold {fold.name!r} empty; "
+                "change --protocol.fractions or --protocol.split"
+            )

@@ -1,0 +1,106 @@
+"""`report.html`: one page that says what a run is worth, from its run folder alone.
+
+The page holds everything it needs (plotly.js included) and opens offline.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mer_jax.errors import InputError
+from mer_jax.evaluation import figures_classification, figures_regression, report_tables, report_words
+from mer_jax.evaluation.figures import learning_curves, scores_beside_floors
+from mer_jax.evaluation.predictions import Predictions, write_atomically
+from mer_jax.evaluation.report_page import Section, filled, page
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a run folder holds; what is optional is empty where it is missing."""
+
+    name: str
+    metrics: Mapping[str, Any]
+    predictions: Predictions
+    config: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    epochs: tuple[Mapping[str, Any], ...]
+    timing: Mapping[str, Any]
+
+
+def write_report(run_folder: Path) -> Path:
+    """Writes `report.html` into the run folder and returns its path.
+
+    Reads metrics.json and predictions.npz (InputError where one is missing or damaged),
+    and config.json, protocol.json, metrics.jsonl, timing.json where they are there. The
+    same folder gives the same bytes.
+    """
+    run = read_run(run_folder)
+    path = Path(run_folder) / "report.html"
+    write_atomically(path, page(run.name, report_words.badges(run.metrics), sections(run)).encode())
+    return path
+
+
+def read_run(run_folder: Path) -> Run:
+    """The run folder's files. Raises InputError where one is missing or damaged."""
+    folder = Path(run_folder)
+    if not (folder / "metrics.json").exists():
+        raise InputError(f"{folder / 'metrics.json'} does not exist; is {folder} a finished run folder?")
+    lines = _text(folder / "metrics.jsonl").splitlines()
+    return Run(
+        name=folder.resolve().name,
+        metrics=_json(folder / "metrics.json"),
+        predictions=Predictions.load(folder / "predictions.npz"),
+        config=_json(folder / "config.json"),
+        protocol=_json(folder / "protocol.json"),
+        epochs=tuple(_parsed(folder / "metrics.jsonl", line) for line in lines if line.strip()),
+        timing=_json(folder / "timing.json"),
+    )
+
+
+def sections(run: Run) -> list[Section]:
+    """The page's parts in reading order."""
+    m = run.metrics
+    test = run.predictions.part("test")
+    made = [
+        Section("summary", "In short", report_words.summary(m), wide=True),
+        Section("scores", "Scores beside floors", report_tables.scores(m), wide=True),
+        Section(
+            "scores-figure",
+            "Scores with intervals",
+            figure=scores_beside_floors(m),
+            caption=report_words.caption("scores", m),
+            wide=True,
+        ),
+    ]
+    classification = m["task"] == "classification"
+    drawn = figures_classification if classification else figures_regression
+    figures = [*drawn.sequence(m, test), ("curves", learning_curves(run.epochs, stacked=classification))]
+    for name, figure in figures:
+        if figure is not None:
+            title, wide = report_words.TITLES[name]
+            text = report_words.caption(name, m)
+            made.append(Section(name, title, figure=figure, caption=text, wide=wide))
+    made.append(Section("leakage", "Leakage audit", report_tables.leakage(m), wide=True))
+    made.append(Section("protocol", "Protocol", report_tables.protocol(run.protocol, m)))
+    made.append(
+        Section("reproduce", "Reproduce this run", report_tables.reproduction(run.config, run.timing))
+    )
+    made.append(Section("config", "Configuration", report_tables.configuration(run.config), wide=True))
+    return filled(made)
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    return _parsed(path, _text(path) or "{}")
+
+
+def _parsed(path: Path, text: str) -> Mapping[str, Any]:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}); train the run again with --overwrite") from error

@@ -1,0 +1,54 @@
+"""What every system takes and returns."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+from typing import Protocol as Interface
+
+from flax import linen as nn
+from flax import struct
+from jaxtyping import Array, Bool, Float
+
+from mer_jax.data.batching import Batch
+from mer_jax.data.examples import Unit
+
+
+class Outputs(struct.PyTreeNode):
+    """What a system computes of a batch; whatever an analysis may want of it.
+
+    logits: [batch, targets], or [batch, time, targets] where the unit is a dialogue;
+        for regression the predictions themselves.
+    modality_logits: the same per modality, for systems that have them.
+    states: modality (or "fused") -> the vector per example the head reads.
+    """
+
+    logits: Any
+    modality_logits: Mapping[str, Any] = struct.field(default_factory=dict)
+    states: Mapping[str, Any] = struct.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a system is built for: features per modality, outputs, unit of an example."""
+
+    dims: Mapping[str, int]
+    targets: int
+    classification: bool
+    unit: Unit
+
+
+class SystemConfig(Interface):
+    """A frozen dataclass that builds its system and knows its loss."""
+
+    def build(self, task: Task) -> nn.Module:
+        """The module; called as `module(batch, train)` it returns `Outputs`."""
+        ...
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Float[Array, "*positions"]:
+        """The loss of each position."""
+        ...
+
+
+def valid_positions(batch: Batch) -> Bool[Array, "*positions"]:
+    """True where a position is an utterance, false on padding."""
+    return batch.rows >= 0

@@ -1,0 +1,81 @@
+"""The recurrent classifier all of section 3's systems share."""
+
+import dataclasses
+from typing import Literal
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Int
+
+from mer_jax.nn.recurrent import LSTM, BiLSTM
+from mer_jax.nn.regularization import BatchNorm, Dropout
+
+
+@dataclasses.dataclass(frozen=True)
+class RecurrentConfig:
+    """Sizes of a recurrent classifier.
+
+    Attributes:
+        hidden: units of each recurrent layer (per direction).
+        dense: units of each dense layer behind them.
+        dropout: rate after every recurrent layer and between dense layers.
+        batch_norm: batch normalisation before the first dense layer's ReLU.
+        bidirectional: whether the layers read both ways.
+        pooling: the vector a sequence becomes: its last state, the mean of its states, or their
+            mean and standard deviation (statistics pooling, Snyder et al. 2018).
+    """
+
+    hidden: tuple[int, ...] = (64,)
+    dense: tuple[int, ...] = (64,)
+    dropout: float = 0.3
+    batch_norm: bool = False
+    bidirectional: bool = True
+    pooling: Literal["last", "mean", "statistics"] = "last"
+
+
+class RecurrentClassifier(nn.Module):
+    """(Bi)LSTM layers, a vector per sequence (or per step), dense layers, one linear output.
+
+    The network of M. Schmitz' comparison is hidden=(512, 256),
+    dense=(512, 512), dropout=.8, batch_norm=True.
+    """
+
+    config: RecurrentConfig
+    targets: int
+    per_step: bool
+
+    @nn.compact
+    def __call__(
+        self,
+        inputs: Float[Array, "batch time dim"],
+        mask: Bool[Array, "batch time"],
+        valid: Bool[Array, "*positions"],
+        slots: Int[Array, " batch"] | None,
+    ) -> tuple[Float[Array, "*positions targets"], Float[Array, "*positions state"]]:
+        """`slots` None: no dropout, kept statistics. Returns logits and the state they come from."""
+        config = self.config
+        layer = BiLSTM if config.bidirectional else LSTM
+        sequence, last = inputs, inputs[:, 0]
+        for hidden in config.hidden:
+            sequence, last = layer(hidden)(sequence, mask)
+            sequence = Dropout(config.dropout)(sequence, slots)
+        state = sequence if self.per_step else self._pool(sequence, last, mask, slots)
+        x = state
+        for number, width in enumerate(config.dense):
+            x = Dropout(config.dropout)(x, slots) if number else x
+            x = nn.Dense(width)(x)
+            if config.batch_norm and number == 0:
+                x = BatchNorm()(x, valid, slots is not None)
+            x = nn.relu(x)
+        return nn.Dense(self.targets)(x), state
+
+    def _pool(self, sequence, last, mask, slots):
+        if self.config.pooling == "last":
+            return Dropout(self.config.dropout)(last, slots)
+        weights = mask[:, :, None].astype(sequence.dtype)
+        count = jnp.maximum(weights.sum(axis=1), 1)
+        mean = (weights * sequence).sum(axis=1) / count
+        if self.config.pooling == "mean":
+            return mean
+        centred = weights * (sequence - mean[:, None, :])
+        return jnp.concatenate([mean, jnp.sqrt(jnp.square(centred).sum(axis=1) / count + 1e-6)], axis=-1)

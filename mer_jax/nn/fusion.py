@@ -1,0 +1,47 @@
+"""Bringing sequences with clocks of their own onto one clock."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+
+def interpolate(
+    frames: Float[Array, "batch time dim"],
+    lengths: Int[Array, " batch"],
+    new_lengths: Int[Array, " batch"],
+    new_time: int,
+) -> Float[Array, "batch {new_time} dim"]:
+    """Linear interpolation of each sequence from `lengths` to `new_lengths` frames.
+
+    Both clocks cover the same utterance, so frame i of the new clock has its centre at
+
+        s_i = (i + 1/2) n / n' - 1/2,   clipped to [0, n - 1]
+
+    of the old one, with n and n' the true lengths (padding is never interpolated into).
+    Zeros beyond n', and where n is 0.
+    """
+    n = lengths.astype(frames.dtype)[:, None]
+    new = jnp.maximum(new_lengths, 1).astype(frames.dtype)[:, None]
+    ticks = jnp.arange(new_time, dtype=frames.dtype)[None, :]
+    place = jnp.clip((ticks + 0.5) * n / new - 0.5, 0, jnp.maximum(n - 1, 0))
+    left = jnp.floor(place).astype(jnp.int32)
+    right = jnp.minimum(left + 1, jnp.maximum(lengths[:, None] - 1, 0))
+    share = (place - left.astype(frames.dtype))[:, :, None]
+    a = jnp.take_along_axis(frames, left[:, :, None], axis=1)
+    b = jnp.take_along_axis(frames, right[:, :, None], axis=1)
+    exists = (ticks < new_lengths.astype(frames.dtype)[:, None]) & (n > 0)
+    return jnp.where(exists[:, :, None], (1 - share) * a + share * b, 0)
+
+
+def one_clock(
+    features: dict[str, Float[Array, "batch _time _dim"]],
+    masks: dict[str, Bool[Array, "batch _time"]],
+    clock: str,
+) -> tuple[Float[Array, "batch clock_time dims"], Bool[Array, "batch clock_time"]]:
+    """All modalities interpolated to the frames of `clock` and concatenated in name order
+    of `features`. Where an utterance lacks the clock modality its longest one gives the length."""
+    lengths = {m: mask.sum(axis=1) for m, mask in masks.items()}
+    time = features[clock].shape[1]
+    longest = jnp.stack(list(lengths.values())).max(axis=0)
+    new = jnp.where(lengths[clock] > 0, lengths[clock], jnp.minimum(longest, time))
+    joined = [interpolate(features[m], lengths[m], new, time) for m in features]
+    return jnp.concatenate(joined, axis=-1), jnp.arange(time)[None, :] < new[:, None]

@@ -1,0 +1,62 @@
+"""From a selected state to the predictions of a fold's train, dev and test utterances."""
+
+import numpy as np
+from scipy.special import softmax
+
+from mer_jax.data.corpus import Corpus
+from mer_jax.data.examples import Unit, make_examples
+from mer_jax.data.preprocessing import Preprocessing
+from mer_jax.data.splits import Fold
+from mer_jax.evaluation.predictions import Predictions
+from mer_jax.evaluation.protocol import Protocol
+from mer_jax.training.loop import Program
+from mer_jax.training.state import TrainState
+
+
+def predict_rows(
+    program: Program,
+    state: TrainState,
+    preprocessing: Preprocessing,
+    corpus: Corpus,
+    rows: np.ndarray,
+    modalities: tuple[str, ...],
+    unit: Unit,
+) -> np.ndarray:
+    """[rows, targets] logits in the order of `rows`; no target is looked at."""
+    examples = preprocessing.scaler(make_examples(corpus, rows, modalities, unit, None))
+    placed = program.parallel.place_state(state)
+    logits, found = program.logits(placed, examples, preprocessing.buckets)
+    return logits[np.searchsorted(found, rows)]
+
+
+def fold_predictions(
+    program: Program,
+    state: TrainState,
+    preprocessing: Preprocessing,
+    corpus: Corpus,
+    protocol: Protocol,
+    fold: Fold,
+    number: int,
+    modalities: tuple[str, ...],
+    unit: Unit,
+) -> Predictions:
+    """Predictions of fold `number`, its true targets beside them."""
+    parts = []
+    for split in ("train", "dev", "test"):
+        rows = getattr(fold, split)
+        logits = predict_rows(program, state, preprocessing, corpus, rows, modalities, unit)
+        parts.append(as_predictions(corpus, protocol, rows, split, number, logits))
+    return Predictions.concatenate(parts)
+
+
+def as_predictions(
+    corpus: Corpus, protocol: Protocol, rows: np.ndarray, split: str, fold: int, logits: np.ndarray
+) -> Predictions:
+    """Logits as probabilities (or intensities) beside what is known of the utterances."""
+    columns = {f"{name}s": corpus.column(name)[rows] for name in ("id", "dialogue", "speaker")}
+    columns |= {"splits": np.full(len(rows), split), "folds": np.full(len(rows), fold)}
+    if protocol.config.task == "regression":
+        truth = protocol.intensities(corpus)[rows]
+        return Predictions.make(**columns, intensities=truth, predicted_intensities=logits)
+    probabilities = softmax(logits.astype(np.float64), axis=1)
+    return Predictions.make(**columns, labels=protocol.labels(corpus)[rows], probabilities=probabilities)
