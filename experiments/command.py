@@ -20,11 +20,10 @@ from typing import Any, TypeVar
 
 import tyro
 
-from mer_jax.errors import InputError, nearest
+from mer_jax.errors import InputError, is_full_disk, nearest
 
 Arguments = TypeVar("Arguments")
 
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 FRAME = "╭╮╰╯│| "
 RULE = "─-"
 
@@ -50,7 +49,7 @@ def run(
         if error.errno == errno.EPIPE:  # the reader of our output left, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
-        if error.errno not in FULL_DISK:
+        if not is_full_disk(error):
             raise
         return _fail(f"the disk is full ({error}); free some space or write elsewhere with --out")
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ import pkgutil
 from typing import Any, Generic, TypeVar
 
 from experiments import configs
-from mer_jax.data.examples import Unit
+from mer_jax.data.examples import Unit, View
 from mer_jax.data.scaling import Scaling
 from mer_jax.errors import InputError, nearest
 from mer_jax.evaluation.protocol import ProtocolConfig
@@ -27,6 +27,7 @@ class DataConfig:
         modalities: its feature streams, in order.
         unit: an example is one utterance (a sequence of frames), or one dialogue (a sequence
             of utterances, each the mean of its frames).
+        frames_per_step: a step of a sequence is the mean of so many consecutive frames.
         scaling: by train's means and deviations, by each speaker's own, or not at all.
         outlier_limit: scaled values are clipped to this many standard deviations.
     """
@@ -34,8 +35,23 @@ class DataConfig:
     corpus: str
     modalities: tuple[str, ...]
     unit: Unit = "utterance"
+    frames_per_step: int = 1
     scaling: Scaling = "train"
     outlier_limit: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not self.modalities:
+            raise InputError("data.modalities is empty; name at least one feature stream")
+        if self.frames_per_step < 1 or self.outlier_limit <= 0:
+            raise InputError(
+                f"data.frames_per_step={self.frames_per_step} must be at least 1 and "
+                f"data.outlier_limit={self.outlier_limit} above 0"
+            )
+
+    @property
+    def view(self) -> View:
+        """How the corpus is looked at."""
+        return View(self.modalities, self.unit, self.frames_per_step)
 
 
 @dataclasses.dataclass(frozen=True)

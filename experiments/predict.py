@@ -80,7 +80,7 @@ def predict(folder: RunFolder, experiment: Experiment[Any], protocol: Protocol, 
         preprocessing = Preprocessing.from_json(fitted[name])
         _check_dims(preprocessing, corpus, folder)
         state = restore(folder, name, program, preprocessing, corpus, experiment)
-        logits = predict_rows(program, state, preprocessing, corpus, rows, data.modalities, data.unit)
+        logits = predict_rows(program, state, preprocessing, corpus, rows, data.view)
         values.append(logits if protocol.config.task == "regression" else softmax(logits, axis=1))
     return np.mean(values, axis=0)
 
@@ -95,7 +95,7 @@ def restore(
 ) -> TrainState:
     """The selected state of one fold."""
     data = experiment.data
-    example = preprocessing.scaler(make_examples(corpus, np.arange(1), data.modalities, data.unit, None))
+    example = preprocessing.scaler(make_examples(corpus, np.arange(1), data.view, None))
     like = init_state(program.model, program.optimizer, next(batches(example, preprocessing.buckets, 1)), 0)
     with Checkpoints(folder.checkpoints / fold) as checkpoints:
         return checkpoints.restore("best", like)[0]

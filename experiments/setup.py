@@ -91,8 +91,6 @@ def make_program(experiment: Experiment[Any], protocol: Protocol, corpus: Corpus
 def open_corpus(config: DataConfig, prepared: Path, data_dir: Path | None) -> Corpus:
     """The config's corpus with its modalities; prepared first where it is not yet and its
     source is at hand."""
-    if not config.modalities:
-        raise InputError("data.modalities is empty; name at least one feature stream")
     if not (prepared / config.corpus).exists() and config.corpus in CORPORA and config.corpus != "folder":
         folder = corpus_builder(config.corpus).folder
         if not folder or data_dir is not None:
@@ -109,10 +107,7 @@ def _plan(experiment: Experiment[Any], protocol: Protocol, corpus: Corpus, fold:
     targets: np.ndarray = (
         protocol.intensities(corpus) if regression else protocol.labels(corpus).astype(np.int32)
     )
-    train, dev = (
-        make_examples(corpus, rows, config.modalities, config.unit, targets)
-        for rows in (fold.train, fold.dev)
-    )
+    train, dev = (make_examples(corpus, rows, config.view, targets) for rows in (fold.train, fold.dev))
     preprocessing = Preprocessing.fit(
         train,
         scale=config.scaling == "train",

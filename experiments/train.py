@@ -23,7 +23,7 @@ import tyro
 from experiments.command import data_dir_from_environment, leading_name, parse, program, run
 from experiments.experiment import Experiment, Model, config_names, get_config
 from experiments.printing import print_findings, print_scores
-from experiments.setup import Setup, set_up
+from experiments.setup import FoldPlan, Setup, set_up
 from mer_jax.data.batching import batches
 from mer_jax.evaluation.findings import Finding, stop_on_error
 from mer_jax.evaluation.floors import fit_floors, pool_floors, summaries_of
@@ -32,7 +32,7 @@ from mer_jax.evaluation.report import write_report
 from mer_jax.evaluation.scoring import score
 from mer_jax.training.checkpoint import Checkpoints
 from mer_jax.training.interrupt import Interrupted
-from mer_jax.training.loop import Program, train_fold
+from mer_jax.training.loop import Program, Trained, train_fold
 from mer_jax.training.predicting import fold_predictions
 from mer_jax.training.progress import TrainingProgress
 from mer_jax.training.run_folder import RunFolder, provenance
@@ -114,58 +114,57 @@ def main(args: Args[Any]) -> int:
 
 def train(args: Args[Any], setup: Setup, system: Program, folder: RunFolder) -> Predictions:
     """Trains every fold and predicts it; leaves checkpoints, history and times."""
-    experiment = args.experiment
     history: list[dict[str, Any]] = []
     parts: list[Predictions] = []
     seconds, parameters = 0.0, 0
     for number, plan in enumerate(setup.plans):
-        name = plan.fold.name
-        bar = TrainingProgress(name, experiment.training.epochs, experiment.protocol.select)
-
-        def watch(event: dict[str, Any], before: Sequence[dict[str, Any]] = tuple(history), bar=bar) -> None:
-            bar(event)
-            if event["event"] == "epoch":
-                folder.write_lines("metrics.jsonl", [*before, *event["history"]])
-
-        try:
-            with Checkpoints(folder.checkpoints / name) as checkpoints, bar:
-                trained = train_fold(
-                    system,
-                    plan.data,
-                    select=experiment.protocol.select,
-                    seed=experiment.seed,
-                    checkpoints=checkpoints,
-                    fingerprint=experiment.fingerprint(setup.corpus.content_hash),
-                    watch=watch,
-                )
-        except Interrupted:
-            print(
-                f"interrupted in fold {name}; everything up to here is saved. Go on with:\n"
-                f"  {' '.join([program(), *sys.argv[1:]])} --resume",
-                file=sys.stderr,
-            )
-            raise
+        trained = train_one(setup, system, folder, plan, history)
         history += trained.history
         seconds, parameters = seconds + trained.seconds, parameter_count(trained.state)
-        data = experiment.data
-        parts.append(
-            fold_predictions(
-                system,
-                trained.state,
-                plan.preprocessing,
-                setup.corpus,
-                setup.protocol,
-                plan.fold,
-                number,
-                data.modalities,
-                data.unit,
-            )
-        )
+        view, fitted = setup.experiment.data.view, plan.preprocessing
+        known = (setup.corpus, setup.protocol, plan.fold, number)
+        parts.append(fold_predictions(system, trained.state, fitted, *known, view))
     folder.write_lines("metrics.jsonl", history)
     folder.write_json("timing.json", {"seconds": seconds, "parameters": parameters})
     if args.tensorboard:
         write_curves(history, folder.path / "tensorboard")
     return Predictions.concatenate(parts)
+
+
+def train_one(
+    setup: Setup, system: Program, folder: RunFolder, plan: FoldPlan, before: Sequence[dict[str, Any]]
+) -> Trained:
+    """Trains one fold, from its last checkpoint where there is one. `before`: earlier folds' epochs."""
+    experiment, name = setup.experiment, plan.fold.name
+    earlier = tuple(before)
+    bar = TrainingProgress(name, experiment.training.epochs, experiment.protocol.select)
+
+    def watch(event: dict[str, Any]) -> None:
+        bar(event)
+        if event["event"] == "epoch":
+            folder.write_lines("metrics.jsonl", [*earlier, *event["history"]])
+
+    try:
+        with Checkpoints(folder.checkpoints / name) as checkpoints, bar:
+            return train_fold(
+                system,
+                plan.data,
+                select=experiment.protocol.select,
+                seed=experiment.seed,
+                checkpoints=checkpoints,
+                fingerprint=experiment.fingerprint(setup.corpus.content_hash),
+                watch=watch,
+            )
+    except Interrupted:
+        again = " ".join(
+            [
+                program(),
+                *(word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")),
+                "--resume",
+            ]
+        )
+        print(f"interrupted in fold {name}; everything is saved. Go on with:\n  {again}", file=sys.stderr)
+        raise
 
 
 def evaluate(setup: Setup, predictions: Predictions, findings: Sequence[Finding]) -> dict[str, Any]:

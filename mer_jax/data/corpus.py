@@ -22,7 +22,7 @@ import tensorflow_datasets as tfds
 from mer_jax.data.builders import corpus_builder
 from mer_jax.data.builders.base import decode
 from mer_jax.data.schema import SCHEMA_VERSION, CorpusSpec, Utterance
-from mer_jax.errors import InputError
+from mer_jax.errors import InputError, is_full_disk
 from mer_jax.records import from_json
 
 
@@ -75,8 +75,10 @@ def prepare(
         if target.exists():
             shutil.rmtree(target)
         os.replace(work, target)
-    except OSError as error:
-        raise InputError(f"{name}: could not be written to {prepared}: {error}") from error
+    except (OSError, RuntimeError) as error:
+        if is_full_disk(error):
+            raise InputError(f"{name}: the disk that holds {prepared} is full; nothing was kept") from error
+        raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return corpus

@@ -13,6 +13,20 @@ Unit = Literal["utterance", "dialogue"]
 
 
 @dataclasses.dataclass(frozen=True)
+class View:
+    """How a corpus is looked at.
+
+    modalities: its feature streams, in order.
+    unit: an example is one utterance, or one dialogue of utterances.
+    frames_per_step: a step of an utterance is the mean of so many consecutive frames.
+    """
+
+    modalities: tuple[str, ...]
+    unit: Unit = "utterance"
+    frames_per_step: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
 class ExampleSet:
     """Sequences of features, and where their targets lie.
 
@@ -38,7 +52,10 @@ class ExampleSet:
 
 
 def make_examples(
-    corpus: Corpus, rows: np.ndarray, modalities: Sequence[str], unit: Unit, targets: np.ndarray | None
+    corpus: Corpus,
+    rows: np.ndarray,
+    view: View,
+    targets: np.ndarray | None,
 ) -> ExampleSet:
     """Examples of the utterances `rows`.
 
@@ -47,14 +64,17 @@ def make_examples(
     time (stored order where times are unknown), each as the mean over its frames (NaN where
     the modality is missing: scaling fills it).
     """
-    groups = [np.array([row]) for row in rows] if unit == "utterance" else _dialogues(corpus, rows)
+    per_utterance = view.unit == "utterance"
+    groups = [np.array([row]) for row in rows] if per_utterance else _dialogues(corpus, rows)
     features: dict[str, list[np.ndarray]] = {}
-    for name in modalities:
+    for name in view.modalities:
         dim = corpus.spec.modality(name).dim
-        read = _frames if unit == "utterance" else _means
-        features[name] = [read([corpus.utterances[i] for i in group], name, dim) for group in groups]
+        read = _frames if per_utterance else _means
+        sequences = [read([corpus.utterances[i] for i in group], name, dim) for group in groups]
+        steps = view.frames_per_step if per_utterance else 1
+        features[name] = [average_frames(x, steps) for x in sequences]
     labels = None if targets is None else [targets[group] for group in groups]
-    return ExampleSet(features, groups, labels, unit)
+    return ExampleSet(features, groups, labels, view.unit)
 
 
 def _dialogues(corpus: Corpus, rows: np.ndarray) -> list[np.ndarray]:
@@ -73,3 +93,12 @@ def _frames(utterances: Sequence[Utterance], modality: str, dim: int) -> np.ndar
 def _means(utterances: Sequence[Utterance], modality: str, dim: int) -> np.ndarray:
     missing = np.full(dim, np.nan, np.float32)
     return np.stack([u.features[modality].mean(axis=0) if u.has(modality) else missing for u in utterances])
+
+
+def average_frames(frames: np.ndarray, count: int) -> np.ndarray:
+    """[ceil(time / count), dim] means of `count` consecutive frames; the last of what is left."""
+    if count == 1 or len(frames) == 0:
+        return frames
+    starts = np.arange(0, len(frames), count)
+    sizes = np.diff(np.append(starts, len(frames)))
+    return (np.add.reduceat(frames, starts, axis=0) / sizes[:, None]).astype(np.float32)

@@ -90,10 +90,10 @@ def learning_curves(epochs: Sequence[Mapping[str, Any]], *, stacked: bool = Fals
     """
     losses = {"train_loss": ("Train loss", FLOOR), "dev_loss": ("Dev loss", MODEL)}
     scores = {
-        "dev_accuracy": ("Dev accuracy", MODEL),
+        "dev_accuracy": ("Dev accuracy", "#AA3377"),
         "dev_balanced_accuracy": ("Dev balanced accuracy", "#117733"),
         "dev_macro_f1": ("Dev macro F1", SECOND),
-        "dev_mae": ("Dev MAE", MODEL),
+        "dev_mae": ("Dev MAE", "#AA3377"),
         "dev_ccc": ("Dev CCC", SECOND),
     }
     panels = [_present(epochs, panel) for panel in (losses, scores)]

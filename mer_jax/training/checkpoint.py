@@ -1,6 +1,6 @@
 """Checkpoints: state, data position and configuration as one atomic unit (orbax)."""
 
-import errno
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +8,10 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from mer_jax.errors import InputError
+from mer_jax.errors import InputError, is_full_disk
 from mer_jax.training.state import TrainState
+
+SPARE_BYTES = 1 << 17
 
 
 class Checkpoints:
@@ -42,17 +44,23 @@ class Checkpoints:
         if step in manager.all_steps():  # made again after a kill: the same bytes
             manager.delete(step)
         arrays = jax.tree.map(np.asarray, state)
+        needed = SPARE_BYTES + 2 * sum(x.nbytes for x in jax.tree.leaves(arrays))
+        if shutil.disk_usage(self.folder).free < needed:
+            raise self._full(step)
         parts = ocp.args.Composite(state=ocp.args.StandardSave(arrays), position=ocp.args.JsonSave(position))
         try:
             manager.save(step, args=parts)
             manager.wait_until_finished()
         except Exception as error:
-            if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
-                raise InputError(
-                    f"the disk that holds {self.folder} is full: the checkpoint of step {step} was "
-                    "not written; free some space and run again with --resume"
-                ) from error
+            if is_full_disk(error):
+                raise self._full(step) from error
             raise
+
+    def _full(self, step: int) -> InputError:
+        return InputError(
+            f"the disk that holds {self.folder} is full: the checkpoint of step {step} was "
+            "not written; free some space and run again with --resume"
+        )
 
     def exists(self, kind: str) -> bool:
         return (self.folder / kind).is_dir() and self._manager(kind).latest_step() is not None

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import softmax
 
 from mer_jax.data.corpus import Corpus
-from mer_jax.data.examples import Unit, make_examples
+from mer_jax.data.examples import View, make_examples
 from mer_jax.data.preprocessing import Preprocessing
 from mer_jax.data.splits import Fold
 from mer_jax.evaluation.predictions import Predictions
@@ -19,11 +19,10 @@ def predict_rows(
     preprocessing: Preprocessing,
     corpus: Corpus,
     rows: np.ndarray,
-    modalities: tuple[str, ...],
-    unit: Unit,
+    view: View,
 ) -> np.ndarray:
     """[rows, targets] logits in the order of `rows`; no target is looked at."""
-    examples = preprocessing.scaler(make_examples(corpus, rows, modalities, unit, None))
+    examples = preprocessing.scaler(make_examples(corpus, rows, view, None))
     placed = program.parallel.place_state(state)
     logits, found = program.logits(placed, examples, preprocessing.buckets)
     return logits[np.searchsorted(found, rows)]
@@ -37,14 +36,13 @@ def fold_predictions(
     protocol: Protocol,
     fold: Fold,
     number: int,
-    modalities: tuple[str, ...],
-    unit: Unit,
+    view: View,
 ) -> Predictions:
     """Predictions of fold `number`, its true targets beside them."""
     parts = []
     for split in ("train", "dev", "test"):
         rows = getattr(fold, split)
-        logits = predict_rows(program, state, preprocessing, corpus, rows, modalities, unit)
+        logits = predict_rows(program, state, preprocessing, corpus, rows, view)
         parts.append(as_predictions(corpus, protocol, rows, split, number, logits))
     return Predictions.concatenate(parts)
 

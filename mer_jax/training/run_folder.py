@@ -46,6 +46,8 @@ class RunFolder:
         Raises InputError where the folder stands in the way, or was begun with another
         configuration; the message names every difference.
         """
+        if resume and overwrite:
+            raise InputError("--resume goes on with a run and --overwrite removes it; pass one of them")
         begun = (self.path / "config.json").exists()
         if overwrite and self.path.exists():
             self._refuse_strangers()
@@ -106,7 +108,7 @@ def provenance() -> dict[str, Any]:
     device = jax.devices()[0]
     return {
         "versions": versions,
-        "device": f"{jax.local_device_count()} x {device.device_kind} ({device.platform})",
+        "device": f"{jax.local_device_count()} x {device.device_kind} ({device.platform}), {os.cpu_count()} cores",
         "code_hash": code_hash(),
         "commit": _commit(),
         "command": " ".join(["python", "-m", _module(), *sys.argv[1:]]),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mer_jax.data.batching import Buckets, batches, plan
-from mer_jax.data.examples import make_examples
+from mer_jax.data.examples import View, make_examples
 from mer_jax.data.preprocessing import Preprocessing, balanced_weights
 from mer_jax.data.scaling import Scaler, scale_by_speaker
 from tests.tiny import DIMS, tiny_corpus
@@ -22,14 +22,14 @@ def targets(corpus):
     return np.array([corpus.spec.classes.index(u.label) for u in corpus.utterances], np.int32)
 
 
-def utterances(corpus, targets=None, rows=None):
+def utterances(corpus, targets=None, rows=None, step=1):
     rows = np.arange(len(corpus)) if rows is None else rows
-    return make_examples(corpus, rows, ALL, "utterance", targets)
+    return make_examples(corpus, rows, View(ALL, "utterance", step), targets)
 
 
 def test_a_dialogue_is_one_example_in_order_of_time(corpus, targets):
     rows = np.random.default_rng(0).permutation(len(corpus))
-    examples = make_examples(corpus, rows, ALL, "dialogue", targets)
+    examples = make_examples(corpus, rows, View(ALL, "dialogue"), targets)
     assert len(examples) == 16
     for group, labels in zip(examples.rows, examples.targets, strict=True):
         starts = [corpus.utterances[i].start for i in group]
@@ -38,7 +38,7 @@ def test_a_dialogue_is_one_example_in_order_of_time(corpus, targets):
 
 
 def test_a_missing_modality_of_a_dialogue_becomes_the_mean_of_train(corpus):
-    examples = make_examples(corpus, np.arange(len(corpus)), ALL, "dialogue", None)
+    examples = make_examples(corpus, np.arange(len(corpus)), View(ALL, "dialogue"), None)
     lacking = [
         (g, i)
         for g, rows in enumerate(examples.rows)
@@ -175,3 +175,10 @@ def test_preprocessing_tells_the_audit_what_it_was_fitted_on(corpus):
     examples = utterances(corpus, rows=rows)
     made = Preprocessing.fit(examples, scale=True, outlier_limit=4.0, buckets=1, length_quantile=1.0)
     assert sorted(made.rows) == sorted(rows)
+
+
+def test_a_step_is_the_mean_of_its_frames(corpus):
+    whole, steps = utterances(corpus), utterances(corpus, step=4)
+    for frames, means in zip(whole.features["audio"], steps.features["audio"], strict=True):
+        expected = [frames[i : i + 4].mean(axis=0) for i in range(0, len(frames), 4)]
+        np.testing.assert_allclose(means, expected, atol=1e-5)

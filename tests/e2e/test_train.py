@@ -126,10 +126,9 @@ def one_line(result):
         (["--protocol.label-map", "hapy=x"], "did you mean 'happy'"),
         (["--model.clock", "adio"], "did you mean 'audio'"),
         (["--training.batch-size", "3"], "multiple of the 4 devices"),
-        (
-            ["--resume", "--overwrite", "--prepared", "nowhere/at/all", "--data.corpus", "mosi"],
-            "is not prepared",
-        ),
+        (["--data.corpus", "mosi"], "is not prepared"),
+        (["--data.frames-per-step", "0"], "frames_per_step=0"),
+        (["--resume", "--overwrite"], "pass one of them"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_nothing_is_written(trained, tmp_path, monkeypatch, options, message):
@@ -210,3 +209,9 @@ def test_a_stopped_run_resumes_to_the_same_bytes(prepared, tmp_path, number):
         assert process.returncode == 0, errors
     for file in ("predictions.npz", "metrics.json", "metrics.jsonl"):
         assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "cut" / file).read_bytes(), file
+
+
+def test_tensorboard_curves_on_request(trained, tmp_path):
+    assert trained("--tensorboard").code == 0
+    (events,) = (tmp_path / "runs" / "r" / "tensorboard" / "official").iterdir()
+    assert b"dev_loss" in events.read_bytes()

@@ -8,7 +8,7 @@ from scipy.special import softmax
 
 from experiments.experiment import get_config
 from mer_jax.data.batching import Buckets, batches
-from mer_jax.data.examples import make_examples
+from mer_jax.data.examples import View, make_examples
 from mer_jax.errors import InputError
 from mer_jax.models.base import Task
 from mer_jax.models.early_fusion import EarlyFusionConfig
@@ -23,7 +23,7 @@ LOOSE = {"rtol": 1e-4, "atol": 1e-6}
 
 
 def batch_of(rows, unit="utterance", modalities=tuple(DIMS), size=None, extra=0):
-    examples = make_examples(tiny_corpus(missing=0.0), np.asarray(rows), modalities, unit, None)
+    examples = make_examples(tiny_corpus(missing=0.0), np.asarray(rows), View(modalities, unit), None)
     buckets = Buckets.fit(examples, 1)
     longer = Buckets({m: (edges[0] + extra,) for m, edges in buckets.lengths.items()}, False)
     (batch,) = batches(examples, longer, size or len(examples))

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from mer_jax.data.examples import make_examples
+from mer_jax.data.examples import View, make_examples
 from mer_jax.data.preprocessing import Preprocessing
 from mer_jax.models.base import Task
 from mer_jax.models.early_fusion import EarlyFusionConfig
@@ -49,7 +49,7 @@ class Job:
         corpus = tiny_corpus()
         targets = np.array([corpus.spec.classes.index(u.label) for u in corpus.utterances], np.int32)
         rows = np.flatnonzero(corpus.splits == split)
-        return make_examples(corpus, rows, tuple(DIMS), "utterance", targets if labelled else None)
+        return make_examples(corpus, rows, View(tuple(DIMS)), targets if labelled else None)
 
     def program(self) -> Program:
         return compiled(self.config, self.model, self.devices)

@@ -210,3 +210,10 @@ def test_predictions_do_not_depend_on_batch_size(job):
     other, other_rows = job.program().logits(state, test, fitted.buckets)
     np.testing.assert_array_equal(rows, other_rows)
     np.testing.assert_allclose(other, expected, atol=1e-5)
+
+
+def test_a_full_disk_is_noticed_before_a_checkpoint_is_begun(job, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    with pytest.raises(InputError, match="is full: the checkpoint of step"):
+        job.train("full")
+    assert not [path for path in (job.folder / "full").rglob("*") if path.is_file()]

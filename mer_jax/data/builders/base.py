@@ -136,5 +136,5 @@ def decode(row: Mapping[str, Any], spec: CorpusSpec, modalities: Iterable[str]) 
         votes=row["votes"] if len(row["votes"]) else None,
         words=tuple(word.decode() for word in row["words"]),
         word_spans=row["word_spans"],
-        truth={name: row[f"truth_{name}"] for name in spec.truth},
+        truth={name: np.asarray(row[f"truth_{name}"], np.float32) for name in spec.truth},
     )

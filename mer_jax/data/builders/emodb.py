@@ -92,7 +92,8 @@ class Emodb(CorpusBuilder):
             description="Berlin Database of Emotional Speech: ten sentences, ten actors, seven emotions.",
             licence="CC0-1.0",
             notes=(
-                "clips are the first 2.0 s of each recording; trailing digital zeros are removed",
+                "clips are the first 2.0 s of each recording; 126 of the 535 are shorter, and their padding "
+                "of zeros is removed",
                 "each sentence is spoken in every emotion, so its words tell nothing; but words after 2.0 s "
                 "are left out, so how many are left tells how fast they were spoken",
                 "truth/recognised: share of listeners who heard the intended emotion; not for models",
