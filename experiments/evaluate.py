@@ -99,6 +99,7 @@ def _row(members: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
         "dev_mean": float(dev.mean()),
         "floor": floors[best],
         "floor_name": best,
+        "linear": floors.get("linear"),
         "majority": floors.get("majority", floors.get("mean")),
         "collapsed": sum(member["scores"]["collapsed"] for member in members),
         "protocol": first["protocol"],
@@ -107,26 +108,33 @@ def _row(members: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
     """Mean +- sd over seeds, dev, floors."""
-    table = Table(
-        title=f"test {rows[0]['metric'].replace('_', ' ')}, protocol {rows[0]['protocol']}",
-        title_justify="left",
-    )
-    for name in ("run", "modalities", "mean +- sd", "seeds", "dev", "best floor", "majority", "collapsed"):
+    title = f"test {rows[0]['metric'].replace('_', ' ')}, protocol {rows[0]['protocol']}"
+    table = Table(title=title, title_justify="left")
+    for name in (
+        "run",
+        "modalities",
+        "mean +- sd",
+        "seeds",
+        "dev",
+        "linear",
+        "best floor",
+        "majority",
+        "collapsed",
+    ):
         table.add_column(name)
     for row in rows:
         spread = "" if row["sd"] is None else f" +- {row['sd']:.3f}"
-        floor = f"{row['floor']:.3f} ({row['floor_name'].replace('_', ' ')})"
-        cells = (
+        table.add_row(
             row["config"],
             "+".join(row["modalities"]),
             f"{row['mean']:.3f}{spread}",
             str(row["n"]),
             f"{row['dev_mean']:.3f}",
-            floor,
+            "-" if row["linear"] is None else f"{row['linear']:.3f}",
+            f"{row['floor']:.3f} ({row['floor_name'].replace('_', ' ')})",
             f"{row['majority']:.3f}",
             f"{row['collapsed']} of {row['n']}",
         )
-        table.add_row(*cells)
     console_on(sys.stdout).print(table)
 
 

@@ -78,6 +78,8 @@ def prepare(
     except (OSError, RuntimeError) as error:
         if is_full_disk(error):
             raise InputError(f"{name}: the disk that holds {prepared} is full; nothing was kept") from error
+        if isinstance(error, OSError):
+            raise InputError(f"{name}: could not be written to {prepared}: {error}") from error
         raise
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
@@ -63,11 +64,18 @@ class RecurrentClassifier(nn.Module):
         x = state
         for number, width in enumerate(config.dense):
             x = Dropout(config.dropout)(x, slots) if number else x
-            x = nn.Dense(width)(x)
-            if config.batch_norm and number == 0:
-                x = BatchNorm()(x, valid, slots is not None)
+            normalised = config.batch_norm and number == 0
+            x = nn.Dense(width, use_bias=not normalised)(x)
+            if normalised:
+                x = BatchNorm()(x + self._cancelled_bias(x.ndim, width), valid, slots is not None)
             x = nn.relu(x)
         return nn.Dense(self.targets)(x), state
+
+    def _cancelled_bias(self, ndim, width):
+        """The bias of a dense layer that batch normalisation takes out again. Its gradient is 0
+        but for rounding, which Adam would scale to full steps: so it stays where it starts."""
+        bias = self.param("cancelled_bias", nn.initializers.zeros, (width,))
+        return jax.lax.stop_gradient(bias).reshape((1,) * (ndim - 1) + (width,))
 
     def _pool(self, sequence, last, mask, slots):
         if self.config.pooling == "last":
