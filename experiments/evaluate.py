@@ -121,12 +121,12 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
         "majority",
         "collapsed",
     ):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for row in rows:
         spread = "" if row["sd"] is None else f" +- {row['sd']:.3f}"
         table.add_row(
             row["config"],
-            "+".join(row["modalities"]),
+            ", ".join(row["modalities"]),
             f"{row['mean']:.3f}{spread}",
             str(row["n"]),
             f"{row['dev_mean']:.3f}",

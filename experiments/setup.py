@@ -5,6 +5,7 @@ Shared by the scripts that train or predict, so that all of them see the same da
 
 import dataclasses
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,24 @@ class Setup:
         ]
         modalities = self.experiment.data.modalities
         found = audit(self.corpus, self.folds, self.protocol, fitted, modalities, strict=False)
-        if self.experiment.data.scaling != "speaker":
-            return found
-        message = (
-            "every speaker is standardised by their own utterances, those of dev and test included "
-            "(inputs, never labels): compare with other results of this protocol only"
-        )
-        return (Finding("speaker_scaling", "warning", message), *found)
+        return (*self._untrained(), *self._scaled_by_speaker(), *found)
+
+    def _untrained(self) -> Iterator[Finding]:
+        for modality in self.experiment.data.modalities:
+            there = np.array([utterance.has(modality) for utterance in self.corpus.utterances])
+            if any(there[fold.test].any() and not there[fold.train].any() for fold in self.folds):
+                message = (
+                    f"{modality} is missing in all of train but not in test: what reads it is not trained"
+                )
+                yield Finding(f"untrained_modality/{modality}", "warning", message)
+
+    def _scaled_by_speaker(self) -> Iterator[Finding]:
+        if self.experiment.data.scaling == "speaker":
+            message = (
+                "every speaker is standardised by their own utterances, those of dev and test included "
+                "(inputs, never labels): compare with other results of this protocol only"
+            )
+            yield Finding("speaker_scaling", "warning", message)
 
     def program(self) -> Program:
         """The system and its compiled steps."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import evaluate, predict, train
+from mer_jax.data.corpus import prepare
 from tests.e2e.conftest import SMALL, start
 
 CONTRACT = ("config.json", "protocol.json", "metrics.jsonl", "predictions.npz", "metrics.json", "report.html")
@@ -215,3 +216,34 @@ def test_tensorboard_curves_on_request(trained, tmp_path):
     assert trained("--tensorboard").code == 0
     (events,) = (tmp_path / "runs" / "r" / "tensorboard" / "official").iterdir()
     assert b"dev_loss" in events.read_bytes()
+
+
+def test_what_a_reader_must_know_of_the_data_is_said_first(trained, tmp_path):
+    """A modality that train lacks, and speakers standardised by their own test clips."""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    rows = ["id,speaker,label,split"]
+    random = np.random.default_rng(0)
+    for number in range(40):
+        split = ("train", "train", "dev", "test")[number % 4]
+        streams = ("audio", "text") if split == "test" else ("audio",)
+        np.savez(raw / f"u{number}.npz", **{m: random.normal(size=(5, 3)) for m in streams})
+        rows.append(f"u{number},s{number % 7},{'ab'[number // 4 % 2]},{split}")
+    (raw / "manifest.csv").write_text("\n".join(rows))
+    prepare("folder", raw, tmp_path / "prepared", as_name="mine")
+    options = ["--data.corpus", "mine", "--data.modalities", "audio", "text", "--data.scaling", "speaker"]
+    result = trained(
+        *options,
+        "--prepared",
+        str(tmp_path / "prepared"),
+        "--protocol.resample-by",
+        "id",
+        config="late_fusion_generated",
+    )
+    assert result.code == 0, result.err
+    assert "untrained_modality/text" in result.err
+    assert "speaker_scaling" in result.err
+    assert (
+        "text is missing in all of train but not in test"
+        in (tmp_path / "runs" / "r" / "report.html").read_text()
+    )

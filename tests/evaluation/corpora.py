@@ -19,6 +19,24 @@ WORDS = {
 }
 
 
+def _utterance(
+    rng: np.random.Generator, d: int, i: int, y: int, features: dict[str, np.ndarray], intensities: bool
+) -> Utterance:
+    """Utterance i of dialogue d, of class y; its words lean to the class."""
+    topic = CLASSES[y] if rng.random() < 0.7 else str(rng.choice(CLASSES))
+    said = [*rng.choice(WORDS[topic], 2), *rng.choice(["the", "a", "it", "that"], 2), f"w{d}", f"x{d}.{i}"]
+    felt = (np.eye(3)[y] * 2 + rng.random(3)).astype(np.float32) if intensities else None
+    return Utterance(
+        id=f"d{d:03d}u{i:02d}",
+        speaker=f"s{d}",
+        dialogue=f"d{d:03d}",
+        features=features,
+        transcript=" ".join(said),
+        label="" if intensities else CLASSES[y],
+        intensities=felt,
+    )
+
+
 def corpus(
     *,
     dialogues: int = 60,
@@ -50,26 +68,7 @@ def corpus(
             features = {"audio": audio.astype(np.float32)}
             if rng.random() >= missing:
                 features["text"] = (rng.normal(size=(1, 4)) + 0.5 * np.eye(4)[y]).astype(np.float32)
-            topic = CLASSES[y] if rng.random() < 0.7 else str(rng.choice(CLASSES))
-            said = [
-                *rng.choice(WORDS[topic], 2),
-                *rng.choice(["the", "a", "it", "that"], 2),
-                f"w{d}",
-                f"x{d}.{i}",
-            ]
-            utterances.append(
-                Utterance(
-                    id=f"d{d:03d}u{i:02d}",
-                    speaker=f"s{d}",
-                    dialogue=f"d{d:03d}",
-                    features=features,
-                    transcript=" ".join(said),
-                    label="" if intensities else CLASSES[y],
-                    intensities=(np.eye(3)[y] * 2 + rng.random(3)).astype(np.float32)
-                    if intensities
-                    else None,
-                )
-            )
+            utterances.append(_utterance(rng, d, i, y, features, intensities))
             splits.append(part if split else "all")
     spec = CorpusSpec(
         "small",
