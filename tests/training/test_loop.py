@@ -126,6 +126,26 @@ def test_killed_equals_uninterrupted(job, steps):
     assert whole.history == resumed.history
 
 
+def test_killed_between_best_and_last_equals_uninterrupted(job, monkeypatch):
+    """The epoch is run again and its best checkpoint, which is there already, written again."""
+    whole, save, seen = job.train("whole"), Checkpoints.save, []
+
+    def cut(self, kind, *rest):
+        seen.append(kind)
+        if seen.count("last") == 2:
+            raise PowerCutError
+        save(self, kind, *rest)
+
+    monkeypatch.setattr(Checkpoints, "save", cut)
+    with pytest.raises(PowerCutError):
+        job.train("cut")
+    assert seen == ["best", "last", "best", "last"]
+    monkeypatch.undo()
+    resumed = job.train("cut")
+    assert_same_bytes(whole.state, resumed.state)
+    assert whole.history == resumed.history
+
+
 def test_a_finished_fold_is_not_trained_again(job):
     whole = job.train()
     events = []
