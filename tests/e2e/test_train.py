@@ -185,7 +185,7 @@ def test_a_full_disk_is_one_clear_line(trained, tmp_path, monkeypatch):
 
 
 def arguments(prepared, out, name):
-    where = ["--prepared", str(prepared), "--out", str(out), "--name", name, "--training.epochs", "6"]
+    where = ["--prepared", str(prepared), "--out", str(out), "--name", name, "--training.epochs", "15"]
     return ["early_fusion_generated", *SMALL, *where]
 
 
