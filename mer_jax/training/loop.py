@@ -67,14 +67,15 @@ class Program:
         self.predict_step = parallel.predict(make_predict_step(model))
 
     def predict(self, state: Any, examples: ExampleSet, buckets: Buckets) -> Iterator[tuple[Any, np.ndarray]]:
-        """(Outputs, rows) of each batch, as numpy arrays; `state` is placed on the devices."""
+        """(Outputs, rows) of each batch; `state` and Outputs lie on the devices."""
         for batch in batches(examples, buckets.covering(examples), self.config.batch_size):
-            outputs = self.predict_step(state, self.parallel.place_batch(batch))
-            yield self.parallel.gather(outputs), np.asarray(batch.rows)
+            yield self.predict_step(state, self.parallel.place_batch(batch)), batch.rows
 
     def logits(self, state: Any, examples: ExampleSet, buckets: Buckets) -> tuple[np.ndarray, np.ndarray]:
         """Logits [utterances, targets] and the utterances' rows, in order of rows."""
-        found = [(o.logits[rows >= 0], rows[rows >= 0]) for o, rows in self.predict(state, examples, buckets)]
+        found = []
+        for outputs, rows in self.predict(state, examples, buckets):
+            found.append((self.parallel.gather(outputs.logits)[rows >= 0], rows[rows >= 0]))
         logits, rows = (np.concatenate(parts) for parts in zip(*found, strict=True))
         order = np.argsort(rows)
         return logits[order], rows[order]
@@ -121,12 +122,11 @@ def train_fold(
         InputError: where the checkpoint belongs to another configuration.
     """
     run = _Run(program, data, select, seed, checkpoints, fingerprint, watch)
-    started = time.perf_counter()
     with Interruption() as interruption:
         while not run.finished:
             run.epoch(interruption)
     best, _ = checkpoints.restore("best", run.template)
-    return Trained(best, run.history, run.seconds_before + time.perf_counter() - started)
+    return Trained(best, run.history, run.seconds)
 
 
 class _Run:
@@ -138,7 +138,7 @@ class _Run:
         self.number, self.batch, self.sums = 0, 0, [0.0, 0.0]
         self.history: list[dict[str, Any]] = []
         self.control = Control()
-        self.seconds_before = 0.0
+        self.seconds_before, self.started = 0.0, time.perf_counter()
         first = next(batches(data.train, data.buckets, program.config.batch_size))
         fresh = init_state(program.model, program.optimizer, first, seed)
         self.template = jax.tree.map(np.array, fresh)
@@ -153,10 +153,14 @@ class _Run:
                 "resume with the one in config.json, or train anew with --overwrite"
             )
         self.number, self.batch, self.sums = position["epoch"], position["batch"], position["sums"]
-        self.history = position["history"]
+        self.history, self.seconds_before = position["history"], position["seconds"]
         self.control = Control(**position["control"])
         self.watch({"event": "resumed", "epoch": self.number, "batch": self.batch, "history": self.history})
         return state
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.started
 
     @property
     def finished(self) -> bool:
@@ -231,6 +235,7 @@ class _Run:
             "history": self.history,
             "control": dataclasses.asdict(self.control),
             "fingerprint": self.fingerprint,
+            "seconds": self.seconds,
         }
         self.checkpoints.save(kind, int(state.step), state, position)
 

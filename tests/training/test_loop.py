@@ -152,6 +152,7 @@ def test_a_finished_fold_is_not_trained_again(job):
     again = job.train(watch=lambda event: events.append(event["event"]))
     assert events == ["resumed"]
     assert_same_bytes(whole.state, again.state)
+    assert again.seconds > 0.5 * whole.seconds, "the seconds of the first process are lost"
 
 
 def test_a_checkpoint_of_another_model_is_refused(job):
