@@ -9,6 +9,7 @@ import dataclasses
 import errno
 import inspect
 import io
+import json
 import os
 import re
 import sys
@@ -21,6 +22,7 @@ from typing import Any, TypeVar
 import tyro
 
 from mer_jax.errors import InputError, is_full_disk, nearest
+from mer_jax.evaluation.predictions import write_atomically
 
 Arguments = TypeVar("Arguments")
 
@@ -116,6 +118,13 @@ def leading_name(argv: Sequence[str], known: Collection[str], what: str) -> str 
 def data_dir_from_environment() -> Path | None:
     """The default of every `--data-dir`: the folder that MER_DATA names."""
     return Path(os.environ["MER_DATA"]) if os.environ.get("MER_DATA") else None
+
+
+def write_json(path: Path | None, content: Any) -> None:
+    """What `--json` asks for, whole or not at all; its folder is made. Nothing for None."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
 
 def program() -> str:

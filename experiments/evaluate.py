@@ -19,7 +19,7 @@ import numpy as np
 import tyro
 from rich.table import Table
 
-from experiments.command import run
+from experiments.command import run, write_json
 from experiments.printing import console_on, print_scores
 from mer_jax.errors import InputError
 from mer_jax.evaluation.report import write_report
@@ -57,8 +57,7 @@ def main(args: Args) -> int:
     else:
         result = {"rows": table_rows(folders, args.metric)}
         print_table(result["rows"])
-    if args.json is not None:
-        args.json.write_text(json.dumps(result, indent=1) + "\n")
+    write_json(args.json, result)
     return 0
 
 

@@ -9,6 +9,7 @@ needed and not looked at. With several folds the probabilities of all folds are 
 
 import csv
 import dataclasses
+import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from mer_jax.data.corpus import Corpus
 from mer_jax.data.examples import make_examples
 from mer_jax.data.preprocessing import Preprocessing
 from mer_jax.errors import InputError
+from mer_jax.evaluation.predictions import write_atomically
 from mer_jax.evaluation.protocol import Protocol
 from mer_jax.records import from_json
 from mer_jax.training.checkpoint import Checkpoints
@@ -122,8 +124,10 @@ def write(path: Path | None, corpus: Corpus, protocol: Protocol, values: np.ndar
     if path is None:
         csv.writer(sys.stdout, lineterminator="\n").writerows([header, *lines])
         return
-    with open(path, "w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *lines])
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *lines])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, text.getvalue().encode())
     print(f"wrote {len(lines)} predictions to {path}", file=sys.stderr)
 
 

@@ -99,9 +99,7 @@ def main(arguments: Any) -> None:
 
     examination = json.dumps(seen[0].to_json(), indent=1, allow_nan=False)
     (arguments.out / name / "doctor.json").write_text(examination)
-    if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(examination)
+    command.write_json(arguments.json, seen[0].to_json())
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     print_report(seen[0], console)
     print(f"prepared {arguments.out / name}", file=sys.stderr)

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Generic
 import jax
 import tyro
 
-from experiments.command import data_dir_from_environment, leading_name, parse, program, run
+from experiments.command import data_dir_from_environment, leading_name, parse, program, run, write_json
 from experiments.experiment import Experiment, Model, config_names, get_config
 from experiments.printing import print_findings, print_scores
 from experiments.setup import FoldPlan, Setup, set_up
@@ -103,12 +103,11 @@ def main(args: Args[Any]) -> int:
 
     # Scores beside their floors, and the page.
     scores = evaluate(setup, predictions, findings)
-    folder.write_json("metrics.json", scores)
-    page = write_report(folder.path)
+    page = write_report(folder.path, scores)
+    folder.write_json("metrics.json", scores)  # last: it marks the run as finished
     print_scores(scores, sys.stdout)
     print(f"report: {page}")
-    if args.json is not None:
-        args.json.write_text(json.dumps(scores, indent=1) + "\n")
+    write_json(args.json, scores)
     return 0
 
 

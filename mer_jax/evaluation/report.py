@@ -29,28 +29,29 @@ class Run:
     timing: Mapping[str, Any]
 
 
-def write_report(run_folder: Path) -> Path:
+def write_report(run_folder: Path, metrics: Mapping[str, Any] | None = None) -> Path:
     """Writes `report.html` into the run folder and returns its path.
 
-    Reads metrics.json and predictions.npz (InputError where one is missing or damaged),
-    and config.json, protocol.json, metrics.jsonl, timing.json where they are there. The
+    metrics: the content of metrics.json where that file, the mark of a finished run, is not
+    written yet. Reads predictions.npz (and metrics.json; InputError where one is missing or
+    damaged), and config.json, protocol.json, metrics.jsonl, timing.json where they are there. The
     same folder gives the same bytes.
     """
-    run = read_run(run_folder)
+    run = read_run(run_folder, metrics)
     path = Path(run_folder) / "report.html"
     write_atomically(path, page(run.name, report_words.badges(run.metrics), sections(run)).encode())
     return path
 
 
-def read_run(run_folder: Path) -> Run:
+def read_run(run_folder: Path, metrics: Mapping[str, Any] | None = None) -> Run:
     """The run folder's files. Raises InputError where one is missing or damaged."""
     folder = Path(run_folder)
-    if not (folder / "metrics.json").exists():
+    if metrics is None and not (folder / "metrics.json").exists():
         raise InputError(f"{folder / 'metrics.json'} does not exist; is {folder} a finished run folder?")
     lines = _text(folder / "metrics.jsonl").splitlines()
     return Run(
         name=folder.resolve().name,
-        metrics=_json(folder / "metrics.json"),
+        metrics=_json(folder / "metrics.json") if metrics is None else metrics,
         predictions=Predictions.load(folder / "predictions.npz"),
         config=_json(folder / "config.json"),
         protocol=_json(folder / "protocol.json"),

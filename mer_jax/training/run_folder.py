@@ -53,7 +53,13 @@ class RunFolder:
             self._refuse_strangers()
             shutil.rmtree(self.path)
         elif resume and begun:
-            return self._check_same(record)
+            self._check_same(record)
+            if self.finished:
+                raise InputError(
+                    f"{self.path} is finished, there is nothing to resume; "
+                    f"python -m experiments.evaluate {self.path} shows its scores"
+                )
+            return
         elif self.finished:
             raise InputError(
                 f"{self.path} holds a finished run; pass --name for another folder or --overwrite"

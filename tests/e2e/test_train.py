@@ -21,12 +21,12 @@ def read(path):
 
 @pytest.mark.parametrize("config", ["unimodal_generated", "early_fusion_generated", "late_fusion_generated"])
 def test_a_run_leaves_what_the_contract_promises(trained, tmp_path, config):
-    result = trained("--json", str(tmp_path / "scores.json"), config=config)
+    result = trained("--json", str(tmp_path / "new" / "scores.json"), config=config)
     folder = tmp_path / "runs" / "r"
     assert result.code == 0, result.err
     assert all((folder / name).stat().st_size for name in CONTRACT)
     scores = read(folder / "metrics.json")
-    assert scores == read(tmp_path / "scores.json")
+    assert scores == read(tmp_path / "new" / "scores.json")
     assert {"protocol", "test", "dev", "floors", "intervals", "collapsed", "leakage"} <= set(scores)
     assert {"majority", "linear", "best_single_modality", "prior", "tfidf"} <= set(scores["floors"])
     assert scores["protocol"] == read(folder / "protocol.json")["hash"]
@@ -146,6 +146,7 @@ def test_a_folder_in_the_way_is_left_alone(trained, tmp_path):
     assert trained().code == 0
     before = (tmp_path / "runs" / "r" / "metrics.json").read_bytes()
     assert "finished run" in one_line(trained())
+    assert "nothing to resume" in one_line(trained("--resume"))
     assert "config.training.epochs was 2, is 3" in one_line(trained("--resume", "--training.epochs", "3"))
     assert (tmp_path / "runs" / "r" / "metrics.json").read_bytes() == before
     (tmp_path / "runs" / "mine").mkdir()
@@ -247,3 +248,20 @@ def test_what_a_reader_must_know_of_the_data_is_said_first(trained, tmp_path):
         "text is missing in all of train but not in test"
         in (tmp_path / "runs" / "r" / "report.html").read_text()
     )
+
+
+def test_a_run_whose_report_failed_is_not_finished(trained, tmp_path, monkeypatch):
+    class PowerCutError(Exception):
+        pass
+
+    def cut(*_):
+        raise PowerCutError
+
+    monkeypatch.setattr(train, "write_report", cut)
+    with pytest.raises(PowerCutError):
+        trained()
+    monkeypatch.undo()
+    assert not (tmp_path / "runs" / "r" / "metrics.json").exists()
+    assert "unfinished run" in one_line(trained())
+    assert trained("--resume").code == 0
+    assert (tmp_path / "runs" / "r" / "report.html").exists()
