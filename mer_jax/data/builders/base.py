@@ -4,6 +4,7 @@ A corpus is a subclass of `CorpusBuilder` that says what it holds (`describe`) a
 its utterances (`read`). TFDS writes and reads the files; TensorFlow is never imported.
 """
 
+import abc
 import dataclasses
 import hashlib
 import os
@@ -48,13 +49,13 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self.digest = hashlib.sha256()
         super().__init__(data_dir=data_dir, file_format="array_record")
 
+    @abc.abstractmethod
     def describe(self) -> CorpusSpec:
         """What the corpus holds. Checks that the raw files exist: raises InputError."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def read(self) -> Mapping[str, Iterable[Utterance]]:
         """Utterances of each stored split, in a fixed order."""
-        raise NotImplementedError
 
     def require(self, *names: str) -> Path:
         """A raw file below `source`, or an InputError that says what to do."""
