@@ -1,12 +1,15 @@
 # make demo   environment, generated corpus, training, report
 # make test   environment, quick tests (slow ones too: make test-all)
+# make results DATA=folder   every results table of README.md and BENCHMARKS.md
 # make lint   ruff, pyrefly, import-linter
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 
-.PHONY: env demo test test-all lint format clean
+DATA ?= $(MER_DATA)
+
+.PHONY: env demo test test-all results lint format clean
 
 env: $(INSTALLED)
 
@@ -26,6 +29,9 @@ test: env
 
 test-all: env
 	$(RUN) -m pytest
+
+results: env
+	$(RUN) -m experiments.results $(if $(DATA),--data-dir "$(DATA)")
 
 lint: env
 	$(VENV)/bin/ruff check

@@ -22,6 +22,7 @@ from rich.table import Table
 from experiments.command import run, write_json
 from experiments.printing import console_on, print_scores
 from mer_jax.errors import InputError
+from mer_jax.evaluation.additive import LOWER_IS_BETTER
 from mer_jax.evaluation.report import write_report
 from mer_jax.training.run_folder import RunFolder
 
@@ -85,7 +86,7 @@ def _row(members: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
         raise InputError(f"metric {metric!r} is not in {members[0]['folder'].path}/metrics.json")
     values = np.array([member["scores"]["test"][metric] for member in members])
     dev = np.array([member["scores"]["dev"][metric] for member in members])
-    lower_is_better = metric in ("mae", "log_loss", "ece")
+    lower_is_better = metric in LOWER_IS_BETTER
     floors = {name: row[metric] for name, row in first["floors"].items() if row[metric] is not None}
     best = (min if lower_is_better else max)(floors, key=lambda name: floors[name])
     return {
@@ -135,6 +136,29 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
             f"{row['collapsed']} of {row['n']}",
         )
     console_on(sys.stdout).print(table)
+
+
+def print_choice(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A grid: dev scores of every point, and test of the one that dev chooses; returns it.
+
+    Test scores of the others stay in their run folders: looking for the best of them there
+    would be selecting on test.
+    """
+    metric, sign = rows[0]["metric"], -1 if rows[0]["metric"] in LOWER_IS_BETTER else 1
+    chosen = max(rows, key=lambda row: sign * row["dev_mean"])
+    table = Table(
+        title=f"dev {metric.replace('_', ' ')}, protocol {rows[0]['protocol']}", title_justify="left"
+    )
+    for name in ("run", "dev, mean", "seeds", "collapsed"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        mark = "  <- chosen" if row is chosen else ""
+        table.add_row(
+            row["config"], f"{row['dev_mean']:.3f}{mark}", str(row["n"]), f"{row['collapsed']} of {row['n']}"
+        )
+    console_on(sys.stdout).print(table)
+    print_table([chosen])
+    return chosen
 
 
 if __name__ == "__main__":

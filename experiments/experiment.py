@@ -8,12 +8,13 @@ import pkgutil
 from typing import Any, Generic, TypeVar
 
 from experiments import configs
+from mer_jax.data.batching import Masks
 from mer_jax.data.examples import Unit, View
 from mer_jax.data.scaling import Scaling
 from mer_jax.errors import InputError, nearest
 from mer_jax.evaluation.protocol import ProtocolConfig
 from mer_jax.records import from_json
-from mer_jax.training.loop import TrainingConfig
+from mer_jax.training.config import TrainingConfig
 
 Model = TypeVar("Model")
 
@@ -30,6 +31,7 @@ class DataConfig:
         frames_per_step: a step of a sequence is the mean of so many consecutive frames.
         scaling: by train's means and deviations, by each speaker's own, or not at all.
         outlier_limit: scaled values are clipped to this many standard deviations.
+        masks: padding is masked, or (as Keras' Masking(0) has it) every frame of zeros.
     """
 
     corpus: str
@@ -38,6 +40,7 @@ class DataConfig:
     frames_per_step: int = 1
     scaling: Scaling = "train"
     outlier_limit: float = 10.0
+    masks: Masks = "true"
 
     def __post_init__(self) -> None:
         if not self.modalities:

@@ -32,10 +32,11 @@ from mer_jax.evaluation.predictions import write_atomically
 from mer_jax.evaluation.protocol import Protocol
 from mer_jax.records import from_json
 from mer_jax.training.checkpoint import Checkpoints
-from mer_jax.training.loop import Program
 from mer_jax.training.predicting import predict_rows
+from mer_jax.training.program import Program
 from mer_jax.training.run_folder import RunFolder
-from mer_jax.training.state import TrainState, init_state
+from mer_jax.training.scalars import Member
+from mer_jax.training.state import TrainState, stack, unstack
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +83,7 @@ def predict(folder: RunFolder, experiment: Experiment[Any], protocol: Protocol, 
         preprocessing = Preprocessing.from_json(fitted[name])
         _check_dims(preprocessing, corpus, folder)
         state = restore(folder, name, program, preprocessing, corpus, experiment)
-        logits = predict_rows(program, state, preprocessing, corpus, rows, data.view)
+        (logits,) = predict_rows(program, stack([state]), preprocessing, corpus, rows, data.view)
         values.append(logits if protocol.config.task == "regression" else softmax(logits, axis=1))
     return np.mean(values, axis=0)
 
@@ -98,9 +99,9 @@ def restore(
     """The selected state of one fold."""
     data = experiment.data
     example = preprocessing.scaler(make_examples(corpus, np.arange(1), data.view, None))
-    like = init_state(program.model, program.optimizer, next(batches(example, preprocessing.buckets, 1)), 0)
+    like = program.init([Member(0)], next(batches(example, preprocessing.buckets, 1)))
     with Checkpoints(folder.checkpoints / fold) as checkpoints:
-        return checkpoints.restore("best", like)[0]
+        return checkpoints.restore("best", unstack(like, 0))[0]
 
 
 def _check_dims(preprocessing: Preprocessing, corpus: Corpus, folder: RunFolder) -> None:

@@ -46,6 +46,10 @@ def print_scores(scores: Mapping[str, Any], file: TextIO) -> None:
     table.add_row("  95 % interval", *(_interval(intervals.get(name)) for name in names), style="dim")
     for floor, row in scores["floors"].items():
         table.add_row(f"floor: {floor.replace('_', ' ')}", *(_number(row[name]) for name in names))
+    for condition, found in scores.get("people", {}).items():
+        majority = found["majority_vote"]
+        cells = (_number(majority.get(name)) for name in names)
+        table.add_row(f"people: majority vote, {condition}", *cells, style="dim")
     console.print(table)
     remarks = [f"COLLAPSED: {reason}" for reason in scores["collapsed_reasons"]]
     remarks += [*scores["not_above"], *scores["notes"]]

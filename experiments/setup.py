@@ -23,9 +23,11 @@ from mer_jax.errors import InputError
 from mer_jax.evaluation.findings import Finding
 from mer_jax.evaluation.leakage import Fitted, audit
 from mer_jax.evaluation.protocol import Protocol
+from mer_jax.evaluation.votes import soft_labels, unvoted
 from mer_jax.models.base import Task
 from mer_jax.training.data_parallel import DataParallel
-from mer_jax.training.loop import FoldData, Program
+from mer_jax.training.loop import FoldData
+from mer_jax.training.program import Program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Setup:
         ]
         modalities = self.experiment.data.modalities
         found = audit(self.corpus, self.folds, self.protocol, fitted, modalities, strict=False)
-        return (*self._untrained(), *self._scaled_by_speaker(), *found)
+        return (*self._untrained(), *self._scaled_by_speaker(), *self._unvoted(), *found)
 
     def _untrained(self) -> Iterator[Finding]:
         for modality in self.experiment.data.modalities:
@@ -78,6 +80,14 @@ class Setup:
             )
             yield Finding("speaker_scaling", "warning", message)
 
+    def _unvoted(self) -> Iterator[Finding]:
+        if self.experiment.training.labels == "votes":
+            rows = np.unique(np.concatenate([fold.train for fold in self.folds]))
+            without = int(unvoted(self.corpus, self.protocol)[rows].sum())
+            if without:
+                message = f"{without} of {len(rows)} train utterances have no votes: their label is learned"
+                yield Finding("votes", "note", message)
+
     def program(self) -> Program:
         """The system and its compiled steps."""
         return make_program(self.experiment, self.protocol, self.corpus)
@@ -95,9 +105,10 @@ def make_program(experiment: Experiment[Any], protocol: Protocol, corpus: Corpus
     """The experiment's system for the features of `corpus` and the targets of `protocol`."""
     dims = {m: corpus.spec.modality(m).dim for m in experiment.data.modalities}
     classification = protocol.config.task == "classification"
-    model = experiment.model.build(Task(dims, len(protocol.targets), classification, experiment.data.unit))
+    task = Task(dims, len(protocol.targets), classification, experiment.data.unit)
+    experiment.model.build(task)  # what a system refuses, it refuses here
     training = experiment.training
-    return Program(model, experiment.model.loss, training, DataParallel(training.parallel))
+    return Program(experiment.model, task, training, DataParallel(training.parallel))
 
 
 def open_corpus(config: DataConfig, prepared: Path, data_dir: Path | None) -> Corpus:
@@ -119,13 +130,16 @@ def _plan(experiment: Experiment[Any], protocol: Protocol, corpus: Corpus, fold:
     targets: np.ndarray = (
         protocol.intensities(corpus) if regression else protocol.labels(corpus).astype(np.int32)
     )
-    train, dev = (make_examples(corpus, rows, config.view, targets) for rows in (fold.train, fold.dev))
+    votes = soft_labels(corpus, protocol) if training.labels == "votes" else None
+    train = make_examples(corpus, fold.train, config.view, targets, votes)
+    dev = make_examples(corpus, fold.dev, config.view, targets)
     preprocessing = Preprocessing.fit(
         train,
         scale=config.scaling == "train",
         outlier_limit=config.outlier_limit,
         buckets=training.buckets,
         length_quantile=training.length_quantile,
+        masks=config.masks,
     )
     weights = None
     if training.class_weights == "balanced":

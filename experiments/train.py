@@ -3,6 +3,8 @@
     python -m experiments.train early_fusion_generated
     python -m experiments.train unimodal_mosi --data-dir DIR --data.modalities audio --seed 3
     python -m experiments.train early_fusion_mosi --model.hidden 64 32 --training.epochs 60
+    python -m experiments.train early_fusion_mosi --seeds 10                  (in one program)
+    python -m experiments.train early_fusion_mosi --seeds 3 --grid model.dropout=.3,.5
     python -m experiments.train early_fusion_generated --dry-run
     python -m experiments.train early_fusion_generated --resume      (after Ctrl-C or a crash)
 
@@ -17,27 +19,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Generic
 
-import jax
 import tyro
 
 from experiments.command import data_dir_from_environment, leading_name, parse, program, run, write_json
+from experiments.evaluate import print_choice, print_table, table_rows
 from experiments.experiment import Experiment, Model, config_names, get_config
+from experiments.members import variants
 from experiments.printing import print_findings, print_scores
-from experiments.setup import FoldPlan, Setup, set_up
-from mer_jax.data.batching import batches
-from mer_jax.evaluation.findings import Finding, stop_on_error
-from mer_jax.evaluation.floors import fit_floors, pool_floors, summaries_of
-from mer_jax.evaluation.predictions import Predictions
-from mer_jax.evaluation.report import write_report
-from mer_jax.evaluation.scoring import score
-from mer_jax.training.checkpoint import Checkpoints
-from mer_jax.training.interrupt import Interrupted
-from mer_jax.training.loop import Program, Trained, train_fold
-from mer_jax.training.predicting import fold_predictions
-from mer_jax.training.progress import TrainingProgress
-from mer_jax.training.run_folder import RunFolder, provenance
-from mer_jax.training.state import init_state, parameter_count
-from mer_jax.training.tensorboard import write_curves
+from experiments.runs import Job, Options, train_jobs
+from experiments.setup import Setup, set_up
+from mer_jax.data.batching import largest_batch
+from mer_jax.evaluation.findings import stop_on_error
+from mer_jax.training.host_memory import keep_freed_memory
+from mer_jax.training.run_folder import RunFolder
+from mer_jax.training.scalars import Member
+from mer_jax.training.state import parameter_count, stack, unstack
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +42,13 @@ class Args(Generic[Model]):
 
     Attributes:
         experiment: everything the config says, each value a flag.
-        name: of the run folder; empty: the config's name and the seed.
+        name: of the run folder; empty: the config's name and the seed. Of several runs, what
+            their names begin with.
+        seeds: train so many seeds, from `seed` on, in one program.
+        grid: also every combination of these values, in the same program:
+            model.dropout=.3,.5 training.optimizer.learning-rate=1e-3,3e-3
+        memory_gib: what training may take; 0: what the device has. Seeds that do not fit
+            together are trained in groups.
         out: where run folders lie.
         prepared: where prepared corpora lie.
         data_dir: raw data, to prepare a corpus that is not there yet; default MER_DATA.
@@ -60,6 +62,9 @@ class Args(Generic[Model]):
 
     experiment: Annotated[Experiment[Model], tyro.conf.arg(name="")]
     name: str = ""
+    seeds: int = 1
+    grid: tuple[str, ...] = ()
+    memory_gib: float = 0.0
     out: Path = Path("runs")
     prepared: Path = Path("prepared")
     data_dir: Path | None = dataclasses.field(default_factory=data_dir_from_environment)
@@ -76,6 +81,9 @@ def main(args: Args[Any]) -> int:
     if args.print_config:
         print(json.dumps(args.experiment.to_json(), indent=1))
         return 0
+    keep_freed_memory()
+    trainings = variants(args.experiment, args.seeds, args.grid)
+    many = args.seeds > 1 or bool(args.grid)
 
     # Data and protocol: what is compared with what, fixed before anything is trained.
     setup = set_up(args.experiment, args.prepared, args.data_dir)
@@ -83,115 +91,53 @@ def main(args: Args[Any]) -> int:
     print_findings(findings, sys.stderr)
     stop_on_error(findings)
 
-    # The system.
-    system = setup.program()
     if args.dry_run:
-        return dry_run(setup, system)
+        return dry_run(setup)
 
-    # The run folder: made only now that everything fits together.
-    folder = RunFolder(args.out / args.name)
-    corpus = {"name": setup.corpus.spec.name, "hash": setup.corpus.content_hash}
-    record = {"config": args.experiment.to_json(), "corpus": corpus} | provenance()
-    folder.start(record, resume=args.resume, overwrite=args.overwrite)
-    folder.write_json("protocol.json", setup.protocol.to_json() | {"hash": setup.protocol.hash})
-    fitted = {plan.fold.name: plan.preprocessing.to_json() for plan in setup.plans}
-    folder.write_json("preprocessing.json", fitted)
+    # Training, then one look at test with what dev selected. Folders are made only now.
+    jobs = [
+        Job(variant, RunFolder(args.out / (args.name + (variant.suffix if many else ""))))
+        for variant in trainings
+    ]
+    options = Options(args.resume, args.overwrite, args.memory_gib, args.tensorboard)
+    failed = train_jobs(setup, jobs, findings, options)
+    for job, reason in failed:
+        print(f"{job.folder.path} failed: {reason}", file=sys.stderr)
 
-    # Training, then one look at test with what dev selected.
-    predictions = train(args, setup, system, folder)
-    predictions.save(folder.path / "predictions.npz")
-
-    # Scores beside their floors, and the page.
-    scores = evaluate(setup, predictions, findings)
-    page = write_report(folder.path, scores)
-    folder.write_json("metrics.json", scores)  # last: it marks the run as finished
-    print_scores(scores, sys.stdout)
-    print(f"report: {page}")
-    write_json(args.json, scores)
-    return 0
-
-
-def train(args: Args[Any], setup: Setup, system: Program, folder: RunFolder) -> Predictions:
-    """Trains every fold and predicts it; leaves checkpoints, history and times."""
-    history: list[dict[str, Any]] = []
-    parts: list[Predictions] = []
-    seconds, parameters = 0.0, 0
-    for number, plan in enumerate(setup.plans):
-        trained = train_one(setup, system, folder, plan, history)
-        history += trained.history
-        seconds, parameters = seconds + trained.seconds, parameter_count(trained.state)
-        view, fitted = setup.experiment.data.view, plan.preprocessing
-        known = (setup.corpus, setup.protocol, plan.fold, number)
-        parts.append(fold_predictions(system, trained.state, fitted, *known, view))
-    folder.write_lines("metrics.jsonl", history)
-    folder.write_json("timing.json", {"seconds": seconds, "parameters": parameters})
-    if args.tensorboard:
-        write_curves(history, folder.path / "tensorboard")
-    return Predictions.concatenate(parts)
+    # Scores beside their floors, and the page; of several runs a table.
+    finished = [job.folder for job in jobs if job.folder.finished]
+    if not finished:
+        return 1
+    if many:
+        rows = table_rows(finished, "")
+        if args.grid:
+            write_json(args.json, {"rows": rows, "chosen": print_choice(rows)["config"]})
+        else:
+            print_table(rows)
+            write_json(args.json, {"rows": rows})
+    else:
+        scores = jobs[0].folder.read("metrics.json")
+        print_scores(scores, sys.stdout)
+        print(f"report: {jobs[0].folder.path / 'report.html'}")
+        write_json(args.json, scores)
+    return 1 if failed else 0
 
 
-def train_one(
-    setup: Setup, system: Program, folder: RunFolder, plan: FoldPlan, before: Sequence[dict[str, Any]]
-) -> Trained:
-    """Trains one fold, from its last checkpoint where there is one. `before`: earlier folds' epochs."""
-    experiment, name = setup.experiment, plan.fold.name
-    earlier = tuple(before)
-    bar = TrainingProgress(name, experiment.training.epochs, experiment.protocol.select)
-
-    def watch(event: dict[str, Any]) -> None:
-        bar(event)
-        if event["event"] == "epoch":
-            folder.write_lines("metrics.jsonl", [*earlier, *event["history"]])
-
-    try:
-        with Checkpoints(folder.checkpoints / name) as checkpoints, bar:
-            return train_fold(
-                system,
-                plan.data,
-                select=experiment.protocol.select,
-                seed=experiment.seed,
-                checkpoints=checkpoints,
-                fingerprint=experiment.fingerprint(setup.corpus.content_hash),
-                watch=watch,
-            )
-    except Interrupted:
-        again = " ".join(
-            [
-                program(),
-                *(word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")),
-                "--resume",
-            ]
-        )
-        print(f"interrupted in fold {name}; everything is saved. Go on with:\n  {again}", file=sys.stderr)
-        raise
-
-
-def evaluate(setup: Setup, predictions: Predictions, findings: Sequence[Finding]) -> dict[str, Any]:
-    """The content of metrics.json: scores, intervals, floors, collapse, leakage."""
-    modalities = setup.experiment.data.modalities
-    summaries = summaries_of(setup.corpus, modalities)
-    fits = [fit_floors(setup.corpus, fold, setup.protocol, modalities, summaries) for fold in setup.folds]
-    floors = pool_floors(setup.corpus, setup.folds, setup.protocol, fits)
-    return score(setup.protocol, predictions, floors, findings)
-
-
-def dry_run(setup: Setup, system: Program) -> int:
-    """Shapes, parameters, one compiled step; writes nothing."""
-    plan, config = setup.plans[0], setup.experiment.training
-    batch = next(batches(plan.data.train, plan.data.buckets, config.batch_size, order=(0, 0)))
-    state = init_state(system.model, system.optimizer, batch, setup.experiment.seed)
+def dry_run(setup: Setup) -> int:
+    """Shapes, parameters, memory, one compiled step; writes nothing."""
+    plan, config, system = setup.plans[0], setup.experiment.training, setup.program()
+    batch = largest_batch(plan.data.train, plan.data.buckets, config.batch_size)
+    states = system.init([Member(setup.experiment.seed)], batch)
     for modality, lengths in plan.data.buckets.lengths.items():
         dim = batch.features[modality].shape[2]
         print(f"{modality}: batches of [{config.batch_size}, {' | '.join(map(str, lengths))}, {dim}]")
-    print(f"parameters: {parameter_count(state):,}")
+    print(f"parameters: {parameter_count(states):,}")
     started = time.perf_counter()
-    _, sums = system.train_step(system.parallel.place_state(state), system.parallel.place_batch(batch))
-    jax.block_until_ready(sums)
+    needed = system.memory(unstack(states, 0), batch, 1)
+    print(f"one step: {needed / 2**20:,.0f} MiB, compiled in {time.perf_counter() - started:.1f} s")
+    _, sums = system.step(system.parallel.place_state(states), stack([batch]))
     one = system.parallel.one_copy(sums)
-    print(
-        f"first step, with compilation: {time.perf_counter() - started:.1f} s; "
-        f"loss {float(one['loss'] / one['weight']):.4f}"
-    )
+    print(f"loss of the first step: {float(one['loss'][0] / one['weight'][0]):.4f}")
     return 0
 
 
@@ -207,7 +153,10 @@ def arguments(argv: Sequence[str]) -> Args[Any]:
     config = get_config(name)
     generic: Any = Args
     args = parse(generic[type(config.model)], argv[1:], default=Args(experiment=config), description=__doc__)
-    return args if args.name else dataclasses.replace(args, name=f"{name}-seed{args.experiment.seed}")
+    if args.name:
+        return args
+    several = args.seeds > 1 or args.grid
+    return dataclasses.replace(args, name=name if several else f"{name}-seed{args.experiment.seed}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 from scipy.special import softmax
+from scipy.stats import entropy
 from sklearn.metrics import log_loss, mean_squared_error
 
 from mer_jax import losses
@@ -21,6 +22,21 @@ def test_squared_error_equals_scikit_learn():
     truth = LOGITS[::-1].copy()
     ours = losses.squared_error(jnp.asarray(LOGITS), jnp.asarray(truth)).mean()
     np.testing.assert_allclose(ours, mean_squared_error(truth, LOGITS), rtol=1e-5)
+
+
+def test_soft_cross_entropy_equals_scipy():
+    votes = np.random.default_rng(1).dirichlet(np.ones(4), size=9).astype(np.float32)
+    predicted = softmax(LOGITS.astype(float), axis=1)
+    expected = entropy(votes, axis=1) + entropy(votes, predicted, axis=1)
+    ours = losses.task_loss(jnp.asarray(LOGITS), jnp.asarray(LABELS), jnp.asarray(votes))
+    np.testing.assert_allclose(ours, expected, rtol=1e-4)
+
+
+def test_soft_targets_that_are_one_hot_are_hard_ones_and_zeros_cost_nothing():
+    logits, hard = jnp.asarray(LOGITS), jnp.asarray(np.eye(4, dtype=np.float32)[LABELS])
+    expected = losses.cross_entropy(logits, jnp.asarray(LABELS))
+    np.testing.assert_allclose(losses.soft_cross_entropy(logits, hard), expected, rtol=1e-6)
+    assert not np.asarray(losses.soft_cross_entropy(logits, jnp.zeros_like(logits))).any()
 
 
 def test_the_kind_of_target_decides():

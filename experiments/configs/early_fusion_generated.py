@@ -8,7 +8,7 @@ Cost: about a minute on 2 cores.
 from experiments.experiment import DataConfig, Experiment
 from mer_jax.evaluation.protocol import ProtocolConfig
 from mer_jax.models.early_fusion import EarlyFusionConfig
-from mer_jax.training.loop import TrainingConfig
+from mer_jax.training.config import TrainingConfig
 
 
 def get_config() -> Experiment[EarlyFusionConfig]:

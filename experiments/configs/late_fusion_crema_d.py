@@ -1,8 +1,8 @@
 """M. Schmitz' network on CREMA-D at its full size: MFCC (52-d) and action units (17-d).
 
 Source: M. Schmitz, Multimodal Emotion Recognition (notebook). Parameters (kept statistics included): 5,468,166 + 5,324,806.
-The corpus comes from your own feature files: python -m experiments.prepare_data folder
---data-dir FOLDER --name crema_d, with modalities named mfcc and action_units.
+The corpus comes from the distribution's sound and your own run of OpenFace: python -m
+experiments.prepare_data crema_d --data-dir DATA says what it wants where.
 Command: python -m experiments.train late_fusion_crema_d
 Cost: an accelerator is wanted.
 """
@@ -10,7 +10,7 @@ Cost: an accelerator is wanted.
 from experiments.experiment import DataConfig, Experiment
 from mer_jax.evaluation.protocol import ProtocolConfig
 from mer_jax.models.late_fusion import LateFusionConfig
-from mer_jax.training.loop import TrainingConfig
+from mer_jax.training.config import TrainingConfig
 from mer_jax.training.optimizer import OptimizerConfig
 
 

@@ -9,7 +9,7 @@ speaker standardised by their own clips; eGeMAPS + SVM reaches .589 and .736.
 from experiments.experiment import DataConfig, Experiment
 from mer_jax.evaluation.protocol import ProtocolConfig
 from mer_jax.models.unimodal import UnimodalConfig
-from mer_jax.training.loop import TrainingConfig
+from mer_jax.training.config import TrainingConfig
 
 
 def get_config() -> Experiment[UnimodalConfig]:

@@ -8,7 +8,7 @@ Cost: seconds on 2 cores. Expected accuracy: text about .78; audio and video nea
 from experiments.experiment import DataConfig, Experiment
 from mer_jax.evaluation.protocol import ProtocolConfig
 from mer_jax.models.unimodal import UnimodalConfig
-from mer_jax.training.loop import TrainingConfig
+from mer_jax.training.config import TrainingConfig
 from mer_jax.training.optimizer import OptimizerConfig
 
 

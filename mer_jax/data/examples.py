@@ -36,12 +36,15 @@ class ExampleSet:
         set has none, so nothing that trains can see them.
     unit: with "utterance" an example has one position; with "dialogue" position and time
         are the same axis, one step per utterance.
+    soft_targets: per example [positions, classes] distributions to learn instead of
+        `targets`, or None. Selection and scores use `targets`.
     """
 
     features: Mapping[str, Sequence[np.ndarray]]
     rows: Sequence[np.ndarray]
     targets: Sequence[np.ndarray] | None
     unit: Unit
+    soft_targets: Sequence[np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -56,10 +59,12 @@ def make_examples(
     rows: np.ndarray,
     view: View,
     targets: np.ndarray | None,
+    soft_targets: np.ndarray | None = None,
 ) -> ExampleSet:
     """Examples of the utterances `rows`.
 
     targets: [utterances of the corpus, ...] or None for a set without targets.
+    soft_targets: [utterances of the corpus, classes] or None.
     With unit "dialogue" the utterances of a dialogue follow each other in order of start
     time (stored order where times are unknown), each as the mean over its frames (NaN where
     the modality is missing: scaling fills it).
@@ -73,8 +78,8 @@ def make_examples(
         sequences = [read([corpus.utterances[i] for i in group], name, dim) for group in groups]
         steps = view.frames_per_step if per_utterance else 1
         features[name] = [average_frames(x, steps) for x in sequences]
-    labels = None if targets is None else [targets[group] for group in groups]
-    return ExampleSet(features, groups, labels, view.unit)
+    labels, soft = (None if t is None else [t[group] for group in groups] for t in (targets, soft_targets))
+    return ExampleSet(features, groups, labels, view.unit, soft)
 
 
 def _dialogues(corpus: Corpus, rows: np.ndarray) -> list[np.ndarray]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mer_jax.data.batching import Buckets
+from mer_jax.data.batching import Buckets, Masks
 from mer_jax.data.examples import ExampleSet
 from mer_jax.data.scaling import Scaler
 
@@ -24,11 +24,19 @@ class Preprocessing:
 
     @classmethod
     def fit(
-        cls, train: ExampleSet, *, scale: bool, outlier_limit: float, buckets: int, length_quantile: float
+        cls,
+        train: ExampleSet,
+        *,
+        scale: bool,
+        outlier_limit: float,
+        buckets: int,
+        length_quantile: float,
+        masks: Masks = "true",
     ) -> "Preprocessing":
         """Fits on `train` alone."""
         scaler = Scaler.fit(train, outlier_limit) if scale else Scaler.identity(train)
-        return cls(scaler, Buckets.fit(train, buckets, length_quantile), np.concatenate(list(train.rows)))
+        fitted = Buckets.fit(train, buckets, length_quantile, masks=masks)
+        return cls(scaler, fitted, np.concatenate(list(train.rows)))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -37,6 +45,7 @@ class Preprocessing:
             "limit": self.scaler.limit if np.isfinite(self.scaler.limit) else None,
             "lengths": dict(self.buckets.lengths),
             "truncate": self.buckets.truncate,
+            "masks": self.buckets.masks,
         }
 
     @classmethod
@@ -45,7 +54,8 @@ class Preprocessing:
         mean, sd = ({m: np.array(x) for m, x in data[name].items()} for name in ("mean", "sd"))
         limit = np.inf if data["limit"] is None else data["limit"]
         lengths = {m: tuple(x) for m, x in data["lengths"].items()}
-        return cls(Scaler(mean, sd, limit), Buckets(lengths, data["truncate"]), np.zeros(0, int))
+        buckets = Buckets(lengths, data["truncate"], data.get("masks", "true"))
+        return cls(Scaler(mean, sd, limit), buckets, np.zeros(0, int))
 
 
 def balanced_weights(targets: np.ndarray, classes: int) -> np.ndarray:

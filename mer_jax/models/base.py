@@ -3,11 +3,9 @@
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
-from typing import Protocol as Interface
 
-from flax import linen as nn
 from flax import struct
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool
 
 from mer_jax.data.batching import Batch
 from mer_jax.data.examples import Unit
@@ -35,18 +33,6 @@ class Task:
     targets: int
     classification: bool
     unit: Unit
-
-
-class SystemConfig(Interface):
-    """A frozen dataclass that builds its system and knows its loss."""
-
-    def build(self, task: Task) -> nn.Module:
-        """The module; called as `module(batch, train)` it returns `Outputs`."""
-        ...
-
-    def loss(self, outputs: Outputs, batch: Batch) -> Float[Array, "*positions"]:
-        """The loss of each position."""
-        ...
 
 
 def valid_positions(batch: Batch) -> Bool[Array, "*positions"]:

@@ -10,7 +10,7 @@ from mer_jax.data.batching import Batch
 from mer_jax.errors import InputError, nearest
 from mer_jax.models.base import Outputs, Task, valid_positions
 from mer_jax.nn.classifier import RecurrentClassifier, RecurrentConfig
-from mer_jax.nn.fusion import one_clock
+from mer_jax.nn.fusion import Lengths, one_clock
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,9 +19,12 @@ class EarlyFusionConfig(RecurrentConfig):
 
     Attributes:
         clock: the modality whose frames the others are interpolated to; empty: the first.
+        interpolation: between the true lengths of an utterance's sequences, or between the
+            padded grids of its batch, as M. Schmitz did (one bucket, so that the grids are fixed).
     """
 
     clock: str = ""
+    interpolation: Lengths = "true"
 
     def build(self, task: Task) -> nn.Module:
         """Raises InputError where the clock is no modality of the config."""
@@ -33,7 +36,7 @@ class EarlyFusionConfig(RecurrentConfig):
         return EarlyFusion(self, task)
 
     def loss(self, outputs: Outputs, batch: Batch) -> Float[Array, "*positions"]:
-        return losses.task_loss(outputs.logits, batch.targets)
+        return losses.task_loss(outputs.logits, batch.targets, batch.soft_targets)
 
 
 class EarlyFusion(nn.Module):
@@ -46,7 +49,8 @@ class EarlyFusion(nn.Module):
     def __call__(self, batch: Batch, train: bool) -> Outputs:
         ordered = {m: batch.features[m] for m in self.task.dims}
         clock = self.config.clock or next(iter(ordered))
-        joined, mask = one_clock(ordered, {m: batch.masks[m] for m in ordered}, clock)
+        masks = {m: batch.masks[m] for m in ordered}
+        joined, mask = one_clock(ordered, masks, clock, self.config.interpolation)
         classifier = RecurrentClassifier(self.config, self.task.targets, self.task.unit == "dialogue")
         logits, state = classifier(joined, mask, valid_positions(batch), batch.slots if train else None)
         return Outputs(logits, states={"fused": state})

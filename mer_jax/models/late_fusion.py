@@ -25,7 +25,7 @@ class LateFusionConfig(RecurrentConfig):
         total = jnp.zeros_like(batch.weights)
         for modality, logits in outputs.modality_logits.items():
             there = _there(batch.masks[modality], batch.weights.ndim).astype(total.dtype)
-            total += there * losses.task_loss(logits, batch.targets)
+            total += there * losses.task_loss(logits, batch.targets, batch.soft_targets)
         return total
 
 

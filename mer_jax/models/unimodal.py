@@ -26,7 +26,7 @@ class UnimodalConfig(RecurrentConfig):
         return Unimodal(self, task)
 
     def loss(self, outputs: Outputs, batch: Batch) -> Float[Array, "*positions"]:
-        return losses.task_loss(outputs.logits, batch.targets)
+        return losses.task_loss(outputs.logits, batch.targets, batch.soft_targets)
 
 
 class Unimodal(nn.Module):

@@ -1,7 +1,11 @@
 """Bringing sequences with clocks of their own onto one clock."""
 
+from typing import Literal
+
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
+
+Lengths = Literal["true", "padded"]
 
 
 def interpolate(
@@ -36,12 +40,45 @@ def one_clock(
     features: dict[str, Float[Array, "batch _time _dim"]],
     masks: dict[str, Bool[Array, "batch _time"]],
     clock: str,
+    lengths: Lengths = "true",
 ) -> tuple[Float[Array, "batch clock_time dims"], Bool[Array, "batch clock_time"]]:
     """All modalities interpolated to the frames of `clock` and concatenated in name order
-    of `features`. Where an utterance lacks the clock modality its longest one gives the length."""
-    lengths = {m: mask.sum(axis=1) for m, mask in masks.items()}
+    of `features`.
+
+    lengths: "true" interpolates between an utterance's own lengths, each up to its last
+        unmasked frame; where it lacks the clock modality its longest one gives the length.
+        "padded" interpolates between the padded grids, padding included, so that the clocks
+        of a short utterance drift apart (M. Schmitz' recipe); a frame is then unmasked where
+        any modality has something, which is Keras' Masking(0) on the joined features if
+        `masks` are of frames that are not all zero.
+    """
+    if lengths == "padded":
+        return _on_padded_grids(features, masks, clock)
+    ends = {m: _last_frame(mask) for m, mask in masks.items()}
     time = features[clock].shape[1]
-    longest = jnp.stack(list(lengths.values())).max(axis=0)
-    new = jnp.where(lengths[clock] > 0, lengths[clock], jnp.minimum(longest, time))
-    joined = [interpolate(features[m], lengths[m], new, time) for m in features]
+    longest = jnp.stack(list(ends.values())).max(axis=0)
+    new = jnp.where(ends[clock] > 0, ends[clock], jnp.minimum(longest, time))
+    joined = [interpolate(features[m], ends[m], new, time) for m in features]
     return jnp.concatenate(joined, axis=-1), jnp.arange(time)[None, :] < new[:, None]
+
+
+def _last_frame(mask: Bool[Array, "batch time"]) -> Int[Array, " batch"]:
+    """[batch] number of frames up to the last unmasked one."""
+    places = jnp.arange(1, mask.shape[1] + 1)[None, :]
+    return jnp.where(mask, places, 0).max(axis=1)
+
+
+def _on_padded_grids(
+    features: dict[str, Float[Array, "batch _time _dim"]],
+    masks: dict[str, Bool[Array, "batch _time"]],
+    clock: str,
+) -> tuple[Float[Array, "batch clock_time dims"], Bool[Array, "batch clock_time"]]:
+    batch, time, _ = features[clock].shape
+    new = jnp.full(batch, time)
+    joined, there = [], []
+    for name, frames in features.items():
+        grid = jnp.full(batch, frames.shape[1])
+        joined.append(interpolate(frames, grid, new, time))
+        mask = masks[name].astype(frames.dtype)[:, :, None]
+        there.append(interpolate(mask, grid, new, time)[:, :, 0] > 0)
+    return jnp.concatenate(joined, axis=-1), jnp.stack(there).any(axis=0)

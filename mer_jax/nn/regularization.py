@@ -15,14 +15,14 @@ class Dropout(nn.Module):
     batch, so it does not depend on how the batch lies on devices.
     """
 
-    rate: float
+    rate: float | Array
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch *rest"], slots: Int[Array, " batch"] | None
     ) -> Float[Array, "batch *rest"]:
         """`slots` None: x unchanged."""
-        if slots is None or self.rate == 0:
+        if slots is None or (isinstance(self.rate, int | float) and self.rate == 0):
             return x
         key = self.make_rng("dropout")
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, slots)

@@ -9,15 +9,15 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from mer_jax.errors import InputError, is_full_disk
-from mer_jax.training.state import TrainState
 
 SPARE_BYTES = 1 << 17
 
 
 class Checkpoints:
-    """`last` (to resume from) and `best` (to evaluate), each the newest of its kind.
+    """`last` (to resume from: the states now and the best so far, of all members) and `best`
+    (one member's, to evaluate), each the newest of its kind.
 
-    `position` is JSON: epoch, batch, sums, history, control and the configuration's hash.
+    `position` is JSON: epoch, batch, what each member's record holds, the configuration's hash.
     """
 
     def __init__(self, folder: Path):
@@ -38,12 +38,13 @@ class Checkpoints:
             self._managers[kind] = ocp.CheckpointManager(self.folder / kind, options=options)
         return self._managers[kind]
 
-    def save(self, kind: str, step: int, state: TrainState, position: dict[str, Any]) -> None:
+    def save(self, kind: str, step: int, state: Any, position: dict[str, Any]) -> None:
         """Writes a checkpoint and waits for it. Raises InputError on a full disk."""
         manager = self._manager(kind)
         if step in manager.all_steps():  # made again after a kill: the same bytes
             manager.delete(step)
         arrays = jax.tree.map(np.asarray, state)
+        self.folder.mkdir(parents=True, exist_ok=True)
         needed = SPARE_BYTES + 2 * sum(x.nbytes for x in jax.tree.leaves(arrays))
         if shutil.disk_usage(self.folder).free < needed:
             raise self._full(step)
@@ -65,7 +66,7 @@ class Checkpoints:
     def exists(self, kind: str) -> bool:
         return (self.folder / kind).is_dir() and self._manager(kind).latest_step() is not None
 
-    def restore(self, kind: str, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
+    def restore(self, kind: str, like: Any) -> tuple[Any, dict[str, Any]]:
         """The newest checkpoint of `kind`; `like` gives its structure."""
         manager = self._manager(kind)
         step = manager.latest_step()

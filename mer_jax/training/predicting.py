@@ -9,42 +9,43 @@ from mer_jax.data.preprocessing import Preprocessing
 from mer_jax.data.splits import Fold
 from mer_jax.evaluation.predictions import Predictions
 from mer_jax.evaluation.protocol import Protocol
-from mer_jax.training.loop import Program
+from mer_jax.training.program import Program
 from mer_jax.training.state import TrainState
 
 
 def predict_rows(
     program: Program,
-    state: TrainState,
+    states: TrainState,
     preprocessing: Preprocessing,
     corpus: Corpus,
     rows: np.ndarray,
     view: View,
 ) -> np.ndarray:
-    """[rows, targets] logits in the order of `rows`; no target is looked at."""
+    """[members, rows, targets] logits of stacked states in the order of `rows`; no target is
+    looked at."""
     examples = preprocessing.scaler(make_examples(corpus, rows, view, None))
-    placed = program.parallel.place_state(state)
+    placed = program.parallel.place_state(states)
     logits, found = program.logits(placed, examples, preprocessing.buckets)
-    return logits[np.searchsorted(found, rows)]
+    return logits[:, np.searchsorted(found, rows)]
 
 
 def fold_predictions(
     program: Program,
-    state: TrainState,
+    states: TrainState,
     preprocessing: Preprocessing,
     corpus: Corpus,
     protocol: Protocol,
     fold: Fold,
     number: int,
     view: View,
-) -> Predictions:
-    """Predictions of fold `number`, its true targets beside them."""
-    parts = []
+) -> list[Predictions]:
+    """Each member's predictions of fold `number`, the true targets beside them."""
+    parts: list[list[Predictions]] = []
     for split in ("train", "dev", "test"):
         rows = getattr(fold, split)
-        logits = predict_rows(program, state, preprocessing, corpus, rows, view)
-        parts.append(as_predictions(corpus, protocol, rows, split, number, logits))
-    return Predictions.concatenate(parts)
+        logits = predict_rows(program, states, preprocessing, corpus, rows, view)
+        parts.append([as_predictions(corpus, protocol, rows, split, number, one) for one in logits])
+    return [Predictions.concatenate(of_member) for of_member in zip(*parts, strict=True)]
 
 
 def as_predictions(

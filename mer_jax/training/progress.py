@@ -1,6 +1,7 @@
 """What a person sees while a system trains: on stderr, and only where that is a terminal."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -49,12 +50,18 @@ class TrainingProgress:
                 rate=f"{speed:.0f} steps/s" if speed else "",
             )
         elif event["event"] == "epoch":
-            last = event["history"][-1]
-            score = last[f"dev_{self.select}"]
-            self.progress.update(
-                self.task, score=f"dev {self.select} {score:.3f} (best epoch {event['best']})"
-            )
+            self.progress.update(self.task, score=self._standing(event["records"]))
         elif event["event"] == "resumed":
             self.console.print(
                 f"fold {self.fold}: going on from epoch {event['epoch']}, batch {event['batch']}"
             )
+
+    def _standing(self, records: Sequence[Any]) -> str:
+        """The last dev score, or its mean over the members that have one."""
+        last = [record.history[-1] for record in records if record.history]
+        if not last:
+            return ""
+        score = sum(row[f"dev_{self.select}"] for row in last) / len(last)
+        if len(records) > 1:
+            return f"dev {self.select} {score:.3f} (mean of {len(last)})"
+        return f"dev {self.select} {score:.3f} (best epoch {records[0].control.best_epoch})"

@@ -6,7 +6,6 @@
 `metrics.json` is written last: a folder without it is not finished.
 """
 
-import hashlib
 import json
 import os
 import platform
@@ -109,25 +108,15 @@ def read_json(path: Path) -> Any:
 
 
 def provenance() -> dict[str, Any]:
-    """Versions, device, code hash and commit, for config.json."""
+    """Versions, device, commit and command, for config.json."""
     versions = {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()}
     device = jax.devices()[0]
     return {
         "versions": versions,
         "device": f"{jax.local_device_count()} x {device.device_kind} ({device.platform}), {os.cpu_count()} cores",
-        "code_hash": code_hash(),
         "commit": _commit(),
         "command": " ".join(["python", "-m", _module(), *sys.argv[1:]]),
     }
-
-
-def code_hash() -> str:
-    """16 hex digits over the sources of mer_jax and kernels."""
-    root = Path(__file__).parents[2]
-    sha = hashlib.sha256()
-    for path in sorted([*root.glob("mer_jax/**/*.py"), *root.glob("kernels/**/*.py")]):
-        sha.update(str(path.relative_to(root)).encode() + path.read_bytes())
-    return sha.hexdigest()[:16]
 
 
 def _version(name: str) -> str:

@@ -1,22 +1,20 @@
 """What training changes, as one pytree."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import optax
-from flax import linen as nn
+import numpy as np
 from flax import struct
-
-from mer_jax.data.batching import Batch
 
 
 class TrainState(struct.PyTreeNode):
-    """Arrays, on devices or on the host.
+    """Arrays, on devices or on the host; of one training, or stacked along a first axis.
 
     step: updates made, int32 []. params, statistics: of the module (statistics: the kept
     moments of batch normalisation). optimizer: its optax state. seed: of all randomness,
-    uint32 []. rate_factor: times the learning rate, float32 [].
+    uint32 []. rate_factor: times the learning rate, float32 []. scalars: the hyper-parameters
+    in which trainings of one program differ, float32 [] each.
     """
 
     step: Any
@@ -25,6 +23,7 @@ class TrainState(struct.PyTreeNode):
     optimizer: Any
     seed: Any
     rate_factor: Any
+    scalars: Any = struct.field(default_factory=dict)
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -32,21 +31,14 @@ class TrainState(struct.PyTreeNode):
         return {"params": self.params, "statistics": self.statistics}
 
 
-def init_state(
-    model: nn.Module, optimizer: optax.GradientTransformation, batch: Batch, seed: int
-) -> TrainState:
-    """Parameters drawn from `seed`; `batch` gives the shapes."""
-    key = jax.random.fold_in(jax.random.key(seed), 0)
-    one = jax.tree.map(lambda x: jnp.asarray(x[:1]), batch)
-    variables = jax.jit(lambda k: model.init(k, one, False))(key)
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=variables["params"],
-        statistics=variables.get("statistics", {}),
-        optimizer=optimizer.init(variables["params"]),
-        seed=jnp.asarray(seed, jnp.uint32),
-        rate_factor=jnp.ones((), jnp.float32),
-    )
+def stack(states: Sequence[Any]) -> Any:
+    """Pytrees of one structure as one, each array with a first axis more; on the host."""
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *states)
+
+
+def unstack(stacked: Any, member: int) -> Any:
+    """One of the pytrees that `stack` joined, copied."""
+    return jax.tree.map(lambda x: np.array(x[member]), stacked)
 
 
 def parameter_count(state: TrainState) -> int:

@@ -164,6 +164,63 @@ def test_balanced_weights_equal_scikit_learn():
     np.testing.assert_allclose(balanced_weights(y, 4), [expected[0], 0, expected[1], expected[2]])
 
 
+def soft_of(targets):
+    """Distributions that name their utterance: 1 / (row + 2) of the mass beside the target."""
+    aside = 1 / (np.arange(len(targets)) + 2)
+    soft = np.eye(3)[targets] * (1 - aside)[:, None]
+    soft[np.arange(len(targets)), (targets + 1) % 3] += aside
+    return soft.astype(np.float32)
+
+
+@pytest.mark.parametrize("unit", ["utterance", "dialogue"])
+def test_soft_targets_lie_where_the_targets_do(corpus, targets, unit):
+    soft = soft_of(targets)
+    examples = make_examples(corpus, np.arange(len(corpus)), View(ALL, unit), targets, soft)
+    scaled = Scaler.fit(examples, 10.0)(examples)
+    for batch in batches(scaled, Buckets.fit(scaled, 2), 8, order=(0, 0)):
+        there = batch.rows >= 0
+        assert batch.soft_targets.dtype == np.float32
+        np.testing.assert_array_equal(batch.soft_targets[there], soft[batch.rows[there]])
+        np.testing.assert_array_equal(batch.targets[there], targets[batch.rows[there]])
+        assert not batch.soft_targets[~there].any()
+
+
+def test_without_soft_targets_a_batch_has_none(corpus, targets):
+    examples = utterances(corpus, targets)
+    assert all(b.soft_targets is None for b in batches(examples, Buckets.fit(examples, 1), 32))
+
+
+def test_masks_of_frames_that_are_not_zero(corpus):
+    """Keras' Masking(0): a true frame of zeros counts as padding, wherever it is."""
+    examples = utterances(corpus)
+    frames = [x.copy() for x in examples.features["audio"]]
+    for x in frames:
+        x[1], x[2, 1:] = 0, 0
+    changed = type(examples)({**examples.features, "audio": frames}, examples.rows, None, "utterance")
+    fitted = Preprocessing.fit(
+        changed, scale=False, outlier_limit=1.0, buckets=1, length_quantile=1.0, masks="nonzero"
+    )
+    buckets = Preprocessing.from_json(fitted.to_json()).buckets.covering(changed)
+    assert buckets.masks == "nonzero"
+    (batch,) = batches(changed, buckets, 100)
+    (true,) = batches(changed, Buckets.fit(changed, 1), 100)
+    for modality in ALL:
+        expected = (batch.features[modality] != 0).any(axis=2)
+        np.testing.assert_array_equal(batch.masks[modality], expected)
+    gone = true.masks["audio"] & ~batch.masks["audio"]
+    np.testing.assert_array_equal(gone.sum(axis=1), (batch.rows >= 0).astype(int))
+    assert gone[batch.rows >= 0, 1].all()
+    np.testing.assert_array_equal(true.masks["text"], batch.masks["text"])
+
+
+def test_preprocessing_saved_before_masks_were_a_choice_has_true_ones(corpus):
+    made = Preprocessing.fit(
+        utterances(corpus), scale=True, outlier_limit=4.0, buckets=1, length_quantile=1.0
+    )
+    old = {name: value for name, value in made.to_json().items() if name != "masks"}
+    assert Preprocessing.from_json(old).buckets == made.buckets
+
+
 def test_a_set_without_targets_has_none_to_give(corpus):
     examples = utterances(corpus)
     assert examples.targets is None

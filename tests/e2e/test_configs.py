@@ -11,8 +11,9 @@ from mer_jax.data.batching import Buckets, batches
 from mer_jax.data.examples import ExampleSet
 from mer_jax.models.base import Task
 from mer_jax.training.data_parallel import DataParallel
-from mer_jax.training.loop import Program
-from mer_jax.training.state import init_state
+from mer_jax.training.program import Program
+from mer_jax.training.scalars import Member
+from mer_jax.training.state import stack
 
 
 def random_examples(modalities, unit):
@@ -32,19 +33,19 @@ def test_config_trains_a_step(name):
     model_config = dataclasses.replace(config.model, **small)
     training = dataclasses.replace(config.training, batch_size=4)
     modalities, unit = config.data.modalities, config.data.unit
-    model = model_config.build(Task(dict.fromkeys(modalities, 3), 2, True, unit))
-    program = Program(model, model_config.loss, training, DataParallel(training.parallel))
+    task = Task(dict.fromkeys(modalities, 3), 2, True, unit)
+    program = Program(model_config, task, training, DataParallel(training.parallel))
     examples = random_examples(modalities, unit)
     (batch,) = batches(examples, Buckets.fit(examples, 1), 4)
     parallel = program.parallel
-    state = parallel.place_state(init_state(model, program.optimizer, batch, 0))
+    state = parallel.place_state(program.init([Member(0)], batch))
     losses = []
     for _ in range(3):
-        state, sums = program.train_step(state, parallel.place_batch(batch))
+        state, sums = program.step(state, stack([batch]))
         one = parallel.one_copy(sums)
-        losses.append(float(one["loss"] / one["weight"]))
+        losses.append(float(one["loss"][0] / one["weight"][0]))
     assert all(map(math.isfinite, losses))
-    assert int(parallel.one_copy(state.step)) == 3
+    assert int(parallel.one_copy(state.step)[0]) == 3
 
 
 @pytest.mark.parametrize("name", config_names())

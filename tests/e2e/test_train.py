@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from experiments import evaluate, predict, train
+from experiments import evaluate, predict, runs, train
 from mer_jax.data.corpus import prepare
 from tests.e2e.conftest import SMALL, start
 
@@ -257,7 +257,7 @@ def test_a_run_whose_report_failed_is_not_finished(trained, tmp_path, monkeypatc
     def cut(*_):
         raise PowerCutError
 
-    monkeypatch.setattr(train, "write_report", cut)
+    monkeypatch.setattr(runs, "write_report", cut)
     with pytest.raises(PowerCutError):
         trained()
     monkeypatch.undo()

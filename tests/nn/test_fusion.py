@@ -52,6 +52,40 @@ def test_without_the_clock_modality_the_longest_gives_the_length():
     np.testing.assert_array_equal(joined[0, :3, 2:], 2)
 
 
+def test_on_padded_grids_the_padding_is_interpolated_too():
+    """Against numpy.interp over all 4 steps, zeros of the padding included."""
+    features, masks = streams([8, 5], [4, 2])
+    text = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
+    text[1, 2:] = 0
+    features["text"] = jnp.asarray(text)
+    joined, mask = one_clock(features, masks, "audio", "padded")
+    place = (np.arange(8) + 0.5) * 4 / 8 - 0.5
+    for row in range(2):
+        for k in range(3):
+            expected = np.interp(place, np.arange(4), text[row, :, k])
+            np.testing.assert_allclose(joined[row, :, 2 + k], expected, atol=1e-6)
+    np.testing.assert_array_equal(joined[:, :, :2], features["audio"])
+    np.testing.assert_array_equal(mask.sum(axis=1), [8, 5])
+
+
+def test_on_padded_grids_a_frame_with_anything_is_unmasked():
+    """Keras' Masking(0) on the joined features, where masks are of frames that are not zero."""
+    features, masks = streams([3, 0], [4, 2])
+    features = {m: jnp.where(masks[m][:, :, None], x, 0) for m, x in features.items()}
+    joined, mask = one_clock(features, masks, "audio", "padded")
+    np.testing.assert_array_equal(mask, (np.asarray(joined) != 0).any(axis=2))
+    assert mask.sum(axis=1).tolist() == [8, 5]
+
+
+def test_a_masked_frame_inside_a_sequence_does_not_shorten_it():
+    features, masks = streams([6, 8], [4, 4])
+    holed = {**masks, "audio": masks["audio"].at[:, 2].set(False)}
+    expected, length = one_clock(features, masks, "audio")
+    joined, mask = one_clock(features, holed, "audio")
+    np.testing.assert_array_equal(joined, expected)
+    np.testing.assert_array_equal(mask, length)
+
+
 def test_gradients_are_finite_where_a_modality_is_missing():
     features, masks = streams([0, 0], [0, 3])
     grads = jax.grad(lambda f: one_clock(f, masks, "audio")[0].sum())(features)

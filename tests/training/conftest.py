@@ -14,9 +14,13 @@ from mer_jax.data.preprocessing import Preprocessing
 from mer_jax.models.base import Task
 from mer_jax.models.early_fusion import EarlyFusionConfig
 from mer_jax.training.checkpoint import Checkpoints
+from mer_jax.training.config import TrainingConfig
 from mer_jax.training.data_parallel import DataParallel
-from mer_jax.training.loop import FoldData, Program, TrainingConfig, train_fold
+from mer_jax.training.loop import FoldData, train_fold
 from mer_jax.training.optimizer import OptimizerConfig
+from mer_jax.training.program import Program
+from mer_jax.training.scalars import Member
+from mer_jax.training.state import stack
 from tests.tiny import DIMS, tiny_corpus
 
 
@@ -24,7 +28,7 @@ from tests.tiny import DIMS, tiny_corpus
 def compiled(config: TrainingConfig, model: EarlyFusionConfig, devices: int) -> Program:
     """One program for all tests that ask for the same one."""
     parallel = DataParallel(config.parallel, jax.devices()[:devices])
-    return Program(model.build(Task(DIMS, 3, True, "utterance")), model.loss, config, parallel)
+    return Program(model, Task(DIMS, 3, True, "utterance"), config, parallel)
 
 
 @dataclasses.dataclass
@@ -65,17 +69,35 @@ class Job:
     def train(
         self, name: str = "run", program: Program | None = None, watch: Any = lambda event: None
     ) -> Any:
+        """The one training with `seed`."""
+        return self.train_members([Member(self.seed)], name, program, watch)[0]
+
+    def train_members(
+        self,
+        members: list[Member],
+        name: str = "members",
+        program: Program | None = None,
+        watch: Any = lambda event: None,
+    ) -> Any:
         data, _ = self.data()
         with Checkpoints(self.folder / name) as checkpoints:
             return train_fold(
                 program or self.program(),
                 data,
+                members=members,
                 select="loss",
-                seed=self.seed,
                 checkpoints=checkpoints,
                 fingerprint="fingerprint",
                 watch=watch,
             )
+
+    def logits(self, state: Any, split: str = "test", program: Program | None = None) -> Any:
+        """Logits [utterances, targets] of one state, and their rows."""
+        program, (_, fitted) = program or self.program(), self.data()
+        examples = fitted.scaler(self.examples(split, labelled=False))
+        placed = program.parallel.place_state(stack([state]))
+        logits, rows = program.logits(placed, examples, fitted.buckets)
+        return logits[0], rows
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ CORPORA = {
     "mosi": "mosi:Mosi",
     "emodb": "emodb:Emodb",
     "meld": "meld:Meld",
+    "crema_d": "crema_d:CremaD",
     "crema_d_votes": "crema_d_votes:CremaDVotes",
     "mosei_labels": "mosei_labels:MoseiLabels",
     "mmmo": "mmmo:Mmmo",

@@ -6,14 +6,15 @@ doi:10.1109/TAFFC.2014.2336244.
 """
 
 import collections
-from collections.abc import Iterable, Iterator, Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 
 from mer_jax.data.builders.base import CorpusBuilder
 from mer_jax.data.builders.raw_files import damaged, number, read_table
 from mer_jax.data.schema import UNSPLIT, CorpusSpec, Utterance
-from mer_jax.errors import InputError
 
 CONDITIONS = {"1": "voice", "2": "face", "3": "both"}
 CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
@@ -34,6 +35,7 @@ SENTENCES = {
     "TSI": "The surface is slick.",
     "WSI": "We'll stop in a couple of minutes.",
 }
+FAULTY = ("1076_MTI_", "1064_TIE_SAD_", "1064_IEO_DIS_")
 NOTES = (
     "Votes and levels only: there is no sound or picture here.",
     "The label is the emotion the actor was asked for; the votes are what people perceived.",
@@ -45,6 +47,41 @@ NOTES = (
     "kept: leave the clips out when you join the media.",
     "Every sentence is spoken by every actor, so texts repeat by design and carry no emotion.",
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """What the annotators of one condition said of one clip.
+
+    votes: [6] how many chose each of `CLASSES`. levels: [6] their mean level, 1 to 100;
+    0 where nobody chose the emotion.
+    """
+
+    clip: str
+    condition: str
+    votes: np.ndarray
+    levels: np.ndarray
+
+
+def clip_parts(clip: str) -> tuple[str, str, str] | None:
+    """Actor, sentence and intended emotion of a clip's name; None where it is no such name."""
+    parts = clip.split("_")
+    if len(parts) != 4 or parts[2] not in INTENDED:
+        return None
+    return parts[0], SENTENCES.get(parts[1], ""), INTENDED[parts[2]]
+
+
+def read_judgements(path: Path) -> Iterator[Judgement]:
+    """The rows of tabulatedVotes.csv. Raises InputError for a row that is no judgement."""
+    for line, row in enumerate(read_table(path, ("", *VOTES, "fileName", *LEVELS)), start=2):
+        clip, condition = row["fileName"], CONDITIONS.get(row[""][:1])
+        if clip_parts(clip) is None or condition is None:
+            raise damaged(path, f"row {line} names clip {clip!r}, judgement {row['']!r}")
+        votes, levels = (
+            np.array([number(row[name], path, line, name) for name in names], np.float32)
+            for names in (VOTES, LEVELS)
+        )
+        yield Judgement(clip, condition, votes, np.where(levels < 0, np.float32(0), levels))
 
 
 class CremaDVotes(CorpusBuilder, skip_registration=True):
@@ -71,38 +108,23 @@ class CremaDVotes(CorpusBuilder, skip_registration=True):
         return {UNSPLIT: self._utterances()}
 
     def _utterances(self) -> Iterator[Utterance]:
-        path = self.require("tabulatedVotes.csv")
         clips: dict[str, list[Utterance]] = collections.defaultdict(list)
-        for line, row in enumerate(read_table(path, ("", *VOTES, "fileName", *LEVELS)), start=2):
-            clip = row["fileName"]
-            parts, condition = clip.split("_"), CONDITIONS.get(row[""][:1])
-            if len(parts) != 4 or parts[2] not in INTENDED or condition is None:
-                raise damaged(path, f"row {line} names clip {clip!r}, judgement {row['']!r}")
-            values = [number(row[name], path, line, name) for name in (*VOTES, *LEVELS)]
-            levels = np.array(values[len(VOTES) :], np.float32)
-            utterance = Utterance(
-                id=f"{clip}/{condition}",
-                speaker=parts[0],
-                dialogue=clip,
-                transcript=SENTENCES.get(parts[1], ""),
-                label=INTENDED[parts[2]],
-                intensities=np.where(levels < 0, np.float32(0), levels),
-                votes=np.array(values[: len(VOTES)], np.float32),
-            )
-            clips[clip].append(utterance)
+        for judgement in read_judgements(self.require("tabulatedVotes.csv")):
+            clips[judgement.clip].append(_utterance(judgement))
         for clip_utterances in clips.values():
             yield from clip_utterances
 
 
-def human_ceiling(utterances: Iterable[Utterance]) -> dict[str, float]:
-    """Share of clips whose majority vote is the intended emotion, by condition.
-
-    A tie goes to the first of `CLASSES`. Raises InputError for an utterance without votes.
-    """
-    met: dict[str, list[bool]] = collections.defaultdict(list)
-    for utterance in utterances:
-        if utterance.votes is None or not utterance.votes.sum():
-            raise InputError(f"{utterance.id} has no votes; leave it out")
-        majority = CLASSES[int(np.argmax(utterance.votes))]
-        met[utterance.id.rpartition("/")[2]].append(majority == utterance.label)
-    return {condition: float(np.mean(values)) for condition, values in met.items()}
+def _utterance(judgement: Judgement) -> Utterance:
+    parts = clip_parts(judgement.clip)
+    assert parts is not None
+    speaker, transcript, label = parts
+    return Utterance(
+        id=f"{judgement.clip}/{judgement.condition}",
+        speaker=speaker,
+        dialogue=judgement.clip,
+        transcript=transcript,
+        label=label,
+        intensities=judgement.levels,
+        votes=judgement.votes,
+    )
