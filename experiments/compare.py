@@ -5,8 +5,9 @@
     python -m experiments.compare mosi early_fusion early_fusion:model.dropout=.2 --metric macro_f1
 
 A system is a config (the corpus' name may be left out), followed by flags of experiments.train
-that change it: `:flag=value,value`. Each is trained with the same number of seeds, all of them
-in one program; finished runs of the same configuration, data and code are used as they are.
+that change it: `:flag=value,value` (a switch: True or False). Each is trained with the same
+number of seeds, all of them in one program; finished runs of the same configuration, data and
+code are used as they are.
 Leaves a folder with report.html, table.md, table.tex and comparison.json.
 """
 

@@ -48,6 +48,7 @@ GENERATED = (
     *(m.replace(":", "_generated:") for m in MODALITIES),
 )
 RECIPE = ":data.modalities=audio,face:model.hidden=64,32:model.dense=64,64:training.epochs=40:protocol.split=official:protocol.resample_by=dialogue"
+PLANTED = tuple("--options.preset complementary --options.noise-text 1.5 --options.dialogues 150".split())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Study:
 
 STUDIES = (
     Study("generated", GENERATED, 5),
-    Study("complementary", GENERATED, 5, options=("--options.preset", "complementary")),
+    Study("complementary", GENERATED, 5, options=PLANTED),
     Study("redundant", GENERATED, 5, options=("--options.preset", "redundant")),
     Study(
         "recipe",

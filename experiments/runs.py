@@ -75,10 +75,13 @@ def train_jobs(
     """
     system = setup.program()
     votes_of(setup)  # what it refuses, it refuses here
-    for job in jobs:
-        if not (options.resume and len(jobs) > 1 and job.folder.finished):
-            job.folder.start(_record(setup, job), resume=options.resume, overwrite=options.overwrite)
-            _write_setup(setup, job.folder)
+    unfinished = [job for job in jobs if not (options.resume and len(jobs) > 1 and job.folder.finished)]
+    mode = {"resume": options.resume, "overwrite": options.overwrite}
+    for job in unfinished:
+        job.folder.check(_record(setup, job), **mode)
+    for job in unfinished:
+        job.folder.start(_record(setup, job), **mode)
+        _write_setup(setup, job.folder)
     begun = _begun_size(setup, jobs) if options.resume else None
     if begun is None:
         jobs = [job for job in jobs if not job.folder.finished]

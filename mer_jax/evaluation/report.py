@@ -83,6 +83,8 @@ def sections(run: Run) -> list[Section]:
             title, wide = report_words.TITLES[name]
             text = report_words.caption(name, m)
             made.append(Section(name, title, figure=figure, caption=text, wide=wide))
+    if m.get("votes"):
+        made.append(Section("votes", "Beside the annotators' votes", report_tables.votes(m)))
     made.append(Section("leakage", "Leakage audit", report_tables.leakage(m), wide=True))
     made.append(Section("protocol", "Protocol", report_tables.protocol(run.protocol, m)))
     made.append(

@@ -32,6 +32,10 @@ def scores(m: Mapping[str, Any]) -> str:
         rows.append(
             _score_row(label, scored["detail"], scored, scored["intervals"], columns, f"floor-{name}")
         )
+    for condition, found in m.get("people", {}).items():
+        known = {name: found["majority_vote"].get(name) for name in columns}
+        told = f"what people say of the test utterances ({condition}), beside their label"
+        rows.append(_score_row("People, majority vote", told, known, {}, columns, "dev"))
     body = "".join(rows)
     return f"<div class='scroll'><table class='scores'><thead><tr><th></th>{head}</tr></thead>{body}</table></div>"
 
@@ -53,6 +57,19 @@ def _cell(row: str, metric: str, value: float | None, bounds: Sequence[float] | 
     shown = "&ndash;" if value is None else f"{value:.3f}"
     small = f"<small>{bounds[0]:.3f} to {bounds[1]:.3f}</small>" if bounds else ""
     return f"<td class='number' data-row='{row}' data-metric='{metric}'><span>{shown}</span>{small}</td>"
+
+
+def votes(m: Mapping[str, Any]) -> str:
+    """How near the predicted distributions are to the annotators' on test."""
+    found = m["votes"]
+    shown = {
+        "test utterances with votes": f"{found['n']:,}",
+        "cross-entropy to the votes": f"{found['soft_cross_entropy']:.3f}",
+        "least possible (entropy of the votes)": f"{found['votes_entropy']:.3f}",
+        "total variation (0 to 1)": f"{found['total_variation']:.3f}",
+        "Jensen-Shannon distance (0 to 1)": f"{found['jensen_shannon']:.3f}",
+    }
+    return _pairs(shown)
 
 
 def leakage(m: Mapping[str, Any]) -> str:

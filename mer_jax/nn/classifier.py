@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
+from mer_jax.errors import InputError
 from mer_jax.nn.recurrent import LSTM, BiLSTM
 from mer_jax.nn.regularization import BatchNorm, Dropout
 
@@ -32,6 +33,10 @@ class RecurrentConfig:
     batch_norm: bool = False
     bidirectional: bool = True
     pooling: Literal["last", "mean", "statistics"] = "last"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"model.dropout={self.dropout} must be at least 0 and below 1")
 
 
 class RecurrentClassifier(nn.Module):

@@ -1,6 +1,8 @@
 """How many trainings fit into memory at once."""
 
 import os
+import re
+from pathlib import Path
 
 import jax
 
@@ -11,6 +13,7 @@ from mer_jax.training.state import TrainState
 
 SHARE = 0.85
 GIB = 2**30
+MEMINFO = Path("/proc/meminfo")
 
 
 def available_bytes(device: jax.Device) -> int | None:
@@ -19,7 +22,14 @@ def available_bytes(device: jax.Device) -> int | None:
     stats = device.memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
-    if device.platform == "cpu" and "SC_AVPHYS_PAGES" in os.sysconf_names:
+    return _host_bytes() if device.platform == "cpu" else None
+
+
+def _host_bytes() -> int | None:
+    """On Linux `MemAvailable`, which counts the page cache that gives way; else free pages."""
+    if MEMINFO.exists() and (found := re.search(r"^MemAvailable: +(\d+) kB", MEMINFO.read_text(), re.M)):
+        return int(found[1]) * 1024
+    if "SC_AVPHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return None
 

@@ -39,34 +39,42 @@ class RunFolder:
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
-    def start(self, record: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
-        """Makes the folder with its config.json, or checks that it can be resumed.
+    @property
+    def begun(self) -> bool:
+        return (self.path / "config.json").exists()
 
-        Raises InputError where the folder stands in the way, or was begun with another
-        configuration; the message names every difference.
+    def start(self, record: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
+        """Makes the folder with its config.json, where it is not there to be resumed.
+
+        Raises InputError as `check` does.
         """
+        self.check(record, resume=resume, overwrite=overwrite)
+        if overwrite and self.path.exists():
+            shutil.rmtree(self.path)
+        if not self.begun:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.write_json("config.json", record)
+
+    def check(self, record: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
+        """Raises InputError where the folder stands in the way, or was begun with another
+        configuration; the message names every difference. Changes nothing."""
         if resume and overwrite:
             raise InputError("--resume goes on with a run and --overwrite removes it; pass one of them")
-        begun = (self.path / "config.json").exists()
         if overwrite and self.path.exists():
             self._refuse_strangers()
-            shutil.rmtree(self.path)
-        elif resume and begun:
+        elif resume and self.begun:
             self._check_same(record)
             if self.finished:
                 raise InputError(
                     f"{self.path} is finished, there is nothing to resume; "
                     f"python -m experiments.evaluate {self.path} shows its scores"
                 )
-            return
         elif self.finished:
             raise InputError(
                 f"{self.path} holds a finished run; pass --name for another folder or --overwrite"
             )
-        elif begun:
+        elif self.begun:
             raise InputError(f"{self.path} holds an unfinished run; pass --resume to go on or --overwrite")
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.write_json("config.json", record)
 
     def _refuse_strangers(self) -> None:
         if any(self.path.iterdir()) and not (self.path / "config.json").exists():

@@ -165,3 +165,19 @@ def test_no_half_row_stays_empty():
         Section("e", "", wide=True),
     ]
     assert [s.wide for s in filled(cards)] == [True, False, False, True, True]
+
+
+def test_what_people_say_stands_beside_the_model(tmp_path):
+    folder, content = run_folder(tmp_path / "run")
+    people = {"both": {"majority_vote": {"accuracy": 0.748, "balanced_accuracy": 0.7, "macro_f1": 0.69}}}
+    votes = {"n": 1200, "soft_cross_entropy": 1.234, "votes_entropy": 0.9, "total_variation": 0.3}
+    (folder / "metrics.json").write_text(
+        json.dumps(content | {"people": people, "votes": votes | {"jensen_shannon": 0.4}})
+    )
+    text = write_report(folder).read_text()
+    assert "People, majority vote" in text
+    assert "0.748" in text
+    assert "1.234" in text
+    assert Page(text).open == []
+    (folder / "metrics.json").write_text(json.dumps(content))
+    assert "People, majority vote" not in write_report(folder).read_text()
