@@ -47,7 +47,7 @@ GENERATED = (
     "late_fusion_generated",
     *(m.replace(":", "_generated:") for m in MODALITIES),
 )
-RECIPE = ":data.modalities=audio,face:model.hidden=64,32:model.dense=64,64:training.epochs=40:protocol.split=official:protocol.resample_by=dialogue"
+RECIPE = ":data.modalities=audio,face:model.clock=audio:model.hidden=64,32:model.dense=64,64:training.epochs=40:protocol.split=official:protocol.resample_by=dialogue"
 PLANTED = tuple("--options.preset complementary --options.noise-text 1.5 --options.dialogues 150".split())
 
 

@@ -135,7 +135,7 @@ def _version(name: str) -> str:
 
 
 def _commit() -> str:
-    """The commit the code stands at, with + where files have changed since; "" outside git."""
+    """The commit the code stands at, with + where code has changed since; "" outside git."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists() or shutil.which("git") is None:
         return ""
@@ -144,7 +144,7 @@ def _commit() -> str:
         [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False
     )
     dirty = subprocess.run(
-        [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False
+        [*git, "status", "--porcelain", "-uno", "--", "*.py"], capture_output=True, text=True, check=False
     )
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
 
