@@ -25,7 +25,7 @@ import tyro
 from rich.table import Table
 
 from experiments.command import data_dir_from_environment, run, write_json
-from experiments.contestants import Contestant, contestant
+from experiments.contestants import Contestant, contestants
 from experiments.printing import console_on, print_findings
 from experiments.run_store import RunStore
 from experiments.setup import Setup, set_up
@@ -78,7 +78,7 @@ def main(args: Args) -> int:
     # What is compared, all of it under one protocol, before anything is trained.
     if not args.systems:
         raise InputError("name at least one system, for instance early_fusion")
-    systems = [contestant(spec, args.corpus) for spec in args.systems]
+    systems = contestants(args.systems, args.corpus)
     setups = [set_up(system.experiment, args.prepared, args.data_dir) for system in systems]
     check(systems, setups)
     metric = checked_metric(setups[0].protocol, args.metric)

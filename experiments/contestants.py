@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import tyro
@@ -27,14 +28,21 @@ class Contestant:
         return re.sub(r"[^A-Za-z0-9.]+", "-", self.spec).strip("-")[:LONGEST_STEM]
 
 
-def contestant(spec: str, corpus: str) -> Contestant:
+def contestants(specs: Sequence[str], corpus: str) -> list[Contestant]:
+    """One for each of `specs`; what is changed alike in all of several is not in their names."""
+    each = [set(spec.split(":")[1:]) for spec in specs]
+    alike = set.intersection(*each) if len(specs) > 1 else set()
+    return [contestant(spec, corpus, alike) for spec in specs]
+
+
+def contestant(spec: str, corpus: str, unnamed: Collection[str] = ()) -> Contestant:
     """Reads `config[:flag=value]...`: a config's name (the corpus' may be left out) and flags
     of `experiments.train`, several values with commas, True or False for a switch:
 
         early_fusion   unimodal_mosi:data.modalities=audio   early_fusion:model.hidden=128,64:seed=3
 
-    The experiment reads `corpus` whatever the config's own is. Raises InputError where a name
-    or a value is wrong.
+    The experiment reads `corpus` whatever the config's own is. unnamed: changes that its name
+    does not show. Raises InputError where a name or a value is wrong.
     """
     name, *changes = (part.removeprefix("--") for part in spec.split(":"))
     config_name = name if name in config_names() else f"{name}_{corpus}"
@@ -53,7 +61,8 @@ def contestant(spec: str, corpus: str) -> Contestant:
         flags_of = f"python -m experiments.train {config_name} --help"
         raise InputError(f"{spec!r}: {reason} ({flags_of} lists the flags)") from None
     data = dataclasses.replace(changed.data, corpus=corpus)
-    return Contestant(spec, _shown(system, changed, changes), dataclasses.replace(changed, data=data))
+    shown = [change for change in changes if change not in unnamed]
+    return Contestant(spec, _shown(system, changed, shown), dataclasses.replace(changed, data=data))
 
 
 def _flag(change: str, spec: str) -> list[str]:

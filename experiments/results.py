@@ -48,7 +48,7 @@ GENERATED = (
     *(m.replace(":", "_generated:") for m in MODALITIES),
 )
 RECIPE = ":data.modalities=audio,face:model.clock=audio:model.hidden=64,32:model.dense=64,64:training.epochs=40:protocol.split=official:protocol.resample_by=dialogue"
-PLANTED = tuple("--options.preset complementary --options.noise-text 1.5 --options.dialogues 150".split())
+PLANTED = ("--options.preset", "complementary", "--options.noise-text", "1.5", "--options.dialogues", "150")
 
 
 @dataclasses.dataclass(frozen=True)
