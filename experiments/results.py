@@ -257,7 +257,7 @@ def summary(args: Args) -> str:
     rows = {
         row.split("|")[1].strip().removesuffix(" (GENERATED)"): row for row in old if row.startswith("| ")
     }
-    for study in STUDIES:
+    for study in sorted(STUDIES, key=lambda study: not study.needs):  # real data first
         path, shown_as = args.out / f"compare-{study.name}" / "comparison.json", study.name.replace("_", " ")
         if study.name == "recipe":
             continue
