@@ -225,7 +225,8 @@ def benchmark(name: str, module: Any, argv: Sequence[str], args: Args) -> str:
     done = subprocess.run([sys.executable, *words, *own, "--json", str(path)], check=False)
     if done.returncode:
         raise InputError(f"python {' '.join(words)} failed with exit code {done.returncode}")
-    return f"```sh\npython {' '.join(words)}\n```\n\n{module.markdown(json.loads(path.read_text()))}"
+    told = [*words, *(["--torch-python", "PYTHON_WITH_TORCH"] if own else [])]
+    return f"```sh\npython {' '.join(told)}\n```\n\n{module.markdown(json.loads(path.read_text()))}"
 
 
 def shown(script: str, argv: Sequence[str], study: Study) -> str:
