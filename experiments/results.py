@@ -47,8 +47,8 @@ GENERATED = (
     "late_fusion_generated",
     *(m.replace(":", "_generated:") for m in MODALITIES),
 )
-RECIPE = ":data.modalities=audio,face:model.clock=audio:model.hidden=64,32:model.dense=64,64:training.epochs=40:protocol.split=official:protocol.resample_by=dialogue"
-PLANTED = ("--options.preset", "complementary", "--options.noise-text", "1.5", "--options.dialogues", "150")
+RECIPE = ":data.modalities=audio,face:model.clock=audio:model.hidden=64,32:model.dense=64,64:model.dropout=.3:training.epochs=40:protocol.split=official:protocol.resample_by=dialogue"
+PLANTED = ("--options.preset", "complementary", "--options.noise-text", "1.5", "--options.dialogues", "300")
 
 
 @dataclasses.dataclass(frozen=True)
