@@ -1,0 +1,5 @@
+"""Attention over ranges in XLA."""
+
+from kernels.attention.reference import attend
+
+__all__ = ["attend"]
