@@ -32,11 +32,13 @@ class Ranges(NamedTuple):
             before tracing, and so is `end`.
         end: last key of each query, inclusive. An empty range is (n, -1): the context is zero.
         centre: of the Gaussian in keys, [batch, m], or None.
+        most: a bound, known before tracing, on the keys of any range; None: all of them.
     """
 
     start: Any
     end: Any
     centre: Any = None
+    most: int | None = None
 
 
 class Size(NamedTuple):
@@ -51,10 +53,9 @@ class Size(NamedTuple):
 
 @runtime_checkable
 class Alignment(Protocol):
-    """Ranges over a pair of sequences, and a static bound on the number of keys in any of them."""
+    """What lays ranges over a pair of sequences."""
 
     def ranges(self, size: Size) -> Ranges: ...
-    def most_keys(self, size: Size) -> int: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,10 +64,7 @@ class Global:
 
     def ranges(self, size: Size) -> Ranges:
         zero = np.zeros((1, size.m), np.int32)
-        return _within(zero, zero + (size.n - 1), size)
-
-    def most_keys(self, size: Size) -> int:
-        return size.n
+        return _within(zero, zero + (size.n - 1), size.n, size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +82,6 @@ class LocalMonotonic:
 
     def ranges(self, size: Size) -> Ranges:
         return _around(_diagonal(size), self.half_width, size)
-
-    def most_keys(self, size: Size) -> int:
-        return min(2 * self.half_width + 1, size.n)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,9 +102,6 @@ class SlidingWindow:
 
     def ranges(self, size: Size) -> Ranges:
         return _around(_diagonal(size), self.width // 2, size)
-
-    def most_keys(self, size: Size) -> int:
-        return min(2 * (self.width // 2) + 1, size.n)
 
 
 @jax.tree_util.register_dataclass
@@ -142,9 +134,6 @@ class LocalPredictive:
         centre = _per_query(self.centres, "LocalPredictive.centres", size, (), jnp.floating)
         nearest = jnp.floor(jax.lax.stop_gradient(centre) + 0.5).astype(jnp.int32)
         return _around(nearest, self.half_width, size)._replace(centre=centre)
-
-    def most_keys(self, size: Size) -> int:
-        return min(2 * self.half_width + 1, size.n)
 
     @property
     def sigma(self) -> float:
@@ -180,13 +169,9 @@ class Forced:
         spans = _per_query(self.spans, "Forced.spans", size, (2,), jnp.integer)
         if isinstance(spans, np.ndarray):
             _check_spans(spans, size, self.overlapping)
-        return _within(spans[..., 0], spans[..., 1], size)
-
-    def most_keys(self, size: Size) -> int:
-        if isinstance(self.spans, np.ndarray):
-            spans = self.spans.reshape(-1, 2)
-            return int(np.clip(np.max(spans[:, 1] - spans[:, 0] + 1, initial=1), 1, size.n))
-        return min(self.most or size.n, size.n)
+            longest = int(np.max(spans[..., 1] - spans[..., 0] + 1))
+            return _within(spans[..., 0], spans[..., 1], max(longest, 1), size)
+        return _within(spans[..., 0], spans[..., 1], self.most or size.n, size)
 
 
 def _diagonal(size: Size) -> Any:
@@ -204,10 +189,10 @@ def _diagonal(size: Size) -> Any:
 
 
 def _around(centre: Any, half: int, size: Size) -> Ranges:
-    return _within(centre - half, centre + half, size)
+    return _within(centre - half, centre + half, 2 * half + 1, size)
 
 
-def _within(start: Any, end: Any, size: Size) -> Ranges:
+def _within(start: Any, end: Any, most: int, size: Size) -> Ranges:
     """Ranges cut off at the true lengths; the empty ones all alike."""
     xp = _library(start, size.query_lengths, size.key_lengths)
     n = _lengths(size.key_lengths, size.n, xp)[:, None]
@@ -215,7 +200,7 @@ def _within(start: Any, end: Any, size: Size) -> Ranges:
     start, end = xp.maximum(start, 0), xp.minimum(end, n - 1)
     empty = (start > end) | (xp.arange(size.m, dtype=xp.int32)[None, :] >= m)
     start, end = xp.where(empty, size.n, start), xp.where(empty, -1, end)
-    return Ranges(start.astype(xp.int32), end.astype(xp.int32))
+    return Ranges(start.astype(xp.int32), end.astype(xp.int32), most=min(most, size.n))
 
 
 def _library(*arrays: Any) -> Any:

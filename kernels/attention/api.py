@@ -90,14 +90,14 @@ def attend(
         key.reshape(rows, *key.shape[-2:]),
         value.reshape(rows, *value.shape[-2:]),
         score_vector,
-        None if key_mask is None else _over(key_mask, "key_mask", batch, (n,), np.bool_),
+        None if key_mask is None else jnp.asarray(_over(key_mask, "key_mask", batch, (n,), np.bool_)),
     )
     ranges, sigma = alignment.ranges(size), getattr(alignment, "sigma", None)
     context = _implementation(implementation, inputs, ranges)(inputs, ranges, sigma)
     context = context.reshape(*batch, *context.shape[1:])
     if not return_weights:
         return context
-    found = weights.banded(inputs, ranges, sigma, alignment.most_keys(size))
+    found = weights.banded(inputs, ranges, sigma)
     return context, Weights(*(x.reshape(*batch, *x.shape[1:]) for x in found))
 
 
@@ -119,9 +119,7 @@ def _implementation(name: str | None, inputs: Inputs, ranges: Ranges) -> Any:
             if name is not None:
                 raise ValueError(f'implementation={name!r} cannot serve: {reason}; leave it out or use "xla"')
     if name is not None:
-        raise ValueError(
-            f'implementation={name!r} does not run on the {platform}; leave it out or use "xla"'
-        )
+        raise ValueError(f'implementation={name!r} does not run on the {platform}; leave it out or use "xla"')
     return banded.attend
 
 
@@ -154,7 +152,9 @@ def _check_shapes(query: Any, key: Any, value: Any, score_vector: Any) -> tuple[
     if 0 in query.shape or 0 in key.shape or 0 in value.shape:
         raise ValueError(f"{shapes}: a dimension is 0; pad to at least one position and give the lengths")
     if score_vector is not None and score_vector.shape != query.shape[-1:]:
-        raise ValueError(f"score_vector {_shape(score_vector)}, query {_shape(query)}: v needs one entry a feature")
+        raise ValueError(
+            f"score_vector {_shape(score_vector)}, query {_shape(query)}: v needs one entry a feature"
+        )
     types = {name: a.dtype.name for name, a in arrays.items()}
     if len(set(types.values())) > 1 or not jnp.issubdtype(query.dtype, jnp.floating):
         raise ValueError(f"{types}: all need one floating type; cast them with astype")
@@ -179,7 +179,9 @@ def _over(array: Any, name: str, batch: tuple[int, ...], last: tuple[int, ...], 
     if not jnp.issubdtype(array.dtype, kind):
         raise ValueError(f"{name} has type {array.dtype}; it needs {kind.__name__}")
     if array.shape[len(lead) :] != last or lead != batch[: len(lead)]:
-        raise ValueError(f"{name} has shape {array.shape}; it needs the leading dimensions {batch}, then {last}")
+        raise ValueError(
+            f"{name} has shape {array.shape}; it needs the leading dimensions {batch}, then {last}"
+        )
     xp = np if isinstance(array, np.ndarray) else jnp
     spread = array.reshape(*lead, *(1,) * (len(batch) - len(lead)), *last)
     return xp.broadcast_to(spread, (*batch, *last)).reshape(-1, *last)

@@ -7,7 +7,7 @@ dc the cotangent of the context, the derivative of the score is
 """
 
 import functools
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -21,13 +21,14 @@ from kernels.attention.reference import Inputs
 class Gradients(NamedTuple):
     """Of the loss, each in the shape of what it is the gradient of, or None where that is None."""
 
-    query: Float[Array, "batch m d"]
-    key: Float[Array, "batch n d"]
-    value: Float[Array, "batch n dv"]
-    score_vector: Float[Array, " d"] | None
-    centre: Float[Array, "batch m"] | None
+    query: Any
+    key: Any
+    value: Any
+    score_vector: Any
+    centre: Any
 
 
+@runtime_checkable
 class Kernel(Protocol):
     """An implementation: hashable, with what it knows before tracing in its fields."""
 
@@ -51,9 +52,13 @@ class Kernel(Protocol):
         ...
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def attend(kernel: Kernel, sigma: float | None, inputs: Inputs, ranges: Ranges) -> Float[Array, "batch m dv"]:
     """The context by `kernel`, differentiable in every floating input and in the centre."""
+    return _attend(kernel, sigma, inputs, ranges._replace(most=None))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _attend(kernel: Kernel, sigma: float | None, inputs: Inputs, ranges: Ranges) -> Array:
     return kernel.forward(inputs, ranges, sigma)[0]
 
 
@@ -76,8 +81,8 @@ def _backward(kernel, sigma, kept, cotangent):
     )
 
 
-def _no_gradient(array: Array) -> np.ndarray:
+def _no_gradient(array: Any) -> np.ndarray:
     return np.zeros(array.shape, jax.dtypes.float0)
 
 
-attend.defvjp(_forward, _backward)
+_attend.defvjp(_forward, _backward)

@@ -24,7 +24,7 @@ class Inputs(NamedTuple):
     key: Float[Array, "batch n d"]
     value: Float[Array, "batch n dv"]
     score_vector: Float[Array, " d"] | None = None
-    key_mask: Bool[Array, "batch n"] | None = None
+    key_mask: Any = None
 
 
 def accumulator(dtype: Any) -> Any:
@@ -44,7 +44,7 @@ def scores(
 
 
 def gaussian(
-    positions: Float[Array, "*#shape"], centre: Float[Array, "*#shape"], sigma: float
+    positions: Float[Array, "*#shape"], centre: Float[Array, "*#shape"], sigma: Any
 ) -> Float[Array, "..."]:
     """exp(-(s - p)^2 / 2 sigma^2)."""
     return jnp.exp(-jnp.square(positions - centre) / (2 * sigma**2))

@@ -7,18 +7,18 @@ from jaxtyping import Array, Float, Int
 from kernels.attention.alignment import Ranges
 from kernels.attention.reference import Inputs, accumulator, gaussian, softmax
 
-QUERIES = 32  # a tile: bounds the gathered keys to QUERIES x most_keys a row
+QUERIES = 32  # a tile: bounds the gathered keys to QUERIES x most a row
 
 
 def banded(
-    inputs: Inputs, ranges: Ranges, sigma: float | None, most_keys: int
+    inputs: Inputs, ranges: Ranges, sigma: float | None
 ) -> tuple[Float[Array, "batch m w"], Int[Array, "batch m w"]]:
-    """Weights and their positions (-1: none), w = most_keys, by gathering the keys of each query.
+    """Weights and their positions (-1: none), w = `ranges.most`, by gathering the keys of each query.
 
     Memory beyond the result is that of a tile of queries; the backward pass recomputes.
     """
     rows, m, _ = inputs.query.shape
-    tiles = -(-m // QUERIES)
+    most, tiles = ranges.most or inputs.key.shape[1], -(-m // QUERIES)
     start = jnp.broadcast_to(jnp.asarray(ranges.start), (rows, m))
     end = jnp.broadcast_to(jnp.asarray(ranges.end), (rows, m))
     centre = jnp.zeros((rows, m)) if ranges.centre is None else ranges.centre
@@ -30,14 +30,16 @@ def banded(
     @jax.checkpoint
     def tile(part):
         query, first, last, middle = part
-        positions = first[:, :, None] + jnp.arange(most_keys, dtype=jnp.int32)[None, None, :]
+        positions = first[:, :, None] + jnp.arange(most, dtype=jnp.int32)[None, None, :]
         return _weights(inputs, query, positions, last, None if ranges.centre is None else middle, sigma)
 
     parts = tuple(tiled(x) for x in (inputs.query, start, end, centre))
     values, positions = jax.lax.map(tile, parts)
-    return tuple(
-        jnp.moveaxis(x, 0, 1).reshape(rows, tiles * QUERIES, most_keys)[:, :m] for x in (values, positions)
-    )
+
+    def whole(x):
+        return jnp.moveaxis(x, 0, 1).reshape(rows, tiles * QUERIES, most)[:, :m]
+
+    return whole(values), whole(positions)
 
 
 def _weights(inputs, query, positions, last, centre, sigma):

@@ -112,7 +112,11 @@ def with_gradients(attend, inputs: Inputs, ranges: Ranges, sigma: float | None):
     result, pull = jax.vjp(context, *inputs[:4], ranges.centre)
     noise = np.random.default_rng(7).normal(size=result.shape)
     return result, dict(
-        zip(("query", "key", "value", "score_vector", "centre"), pull(jnp.asarray(noise, result.dtype)), strict=True)
+        zip(
+            ("query", "key", "value", "score_vector", "centre"),
+            pull(jnp.asarray(noise, result.dtype)),
+            strict=True,
+        )
     )
 
 
@@ -145,7 +149,9 @@ class AttentionTests:
         for name, gradient in gradients.items():
             if gradient is not None:
                 assert gradient.dtype == wanted_gradients[name].dtype, name
-                assert_close(gradient, wanted_gradients[name], tolerance or self.tolerance, f"gradient of {name}")
+                assert_close(
+                    gradient, wanted_gradients[name], tolerance or self.tolerance, f"gradient of {name}"
+                )
 
     @pytest.mark.parametrize("score", SCORES)
     @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -173,7 +179,9 @@ class AttentionTests:
         inputs, ranges, sigma = problem(Case("window", lambda rng, case: SlidingWindow(8)), score)
         factor = 1.0 if score == "additive" else 30.0
         vector = None if inputs.score_vector is None else 60 * inputs.score_vector
-        inputs = inputs._replace(query=factor * inputs.query + 1, key=factor * inputs.key, score_vector=vector)
+        inputs = inputs._replace(
+            query=factor * inputs.query + 1, key=factor * inputs.key, score_vector=vector
+        )
         self.agrees(inputs, ranges, sigma, tolerance=20 * self.tolerance)
 
     def test_additive_scores_saturate_without_nan(self):
@@ -199,7 +207,9 @@ class AttentionTests:
     def test_drawn_geometries(self, score):
         @hypothesis.settings(max_examples=self.drawn, deadline=None, derandomize=True, database=None)
         @hypothesis.given(
-            sizes=st.tuples(st.integers(1, 3), st.sampled_from((1, 5, 64, 81)), st.sampled_from((1, 7, 64, 133))),
+            sizes=st.tuples(
+                st.integers(1, 3), st.sampled_from((1, 5, 64, 81)), st.sampled_from((1, 7, 64, 133))
+            ),
             seed=st.integers(0, 2**16),
             holes=st.booleans(),
             gaussian=st.booleans(),
@@ -223,5 +233,8 @@ class AttentionTests:
         mapped = jax.vmap(lambda query: self.attend(inputs._replace(query=query), ranges, sigma))(stacked)
         for query, found in zip(stacked, mapped, strict=True):
             assert_close(
-                found, reference.attend(inputs._replace(query=query), ranges, sigma), self.tolerance, "context"
+                found,
+                reference.attend(inputs._replace(query=query), ranges, sigma),
+                self.tolerance,
+                "context",
             )

@@ -18,9 +18,7 @@ def by_hand(inputs, ranges, sigma):
     context = np.zeros((batch, m, value.shape[-1]))
     for b, t in np.ndindex(batch, m):
         keys = [
-            s
-            for s in range(start[b, t], end[b, t] + 1)
-            if inputs.key_mask is None or inputs.key_mask[b, s]
+            s for s in range(start[b, t], end[b, t] + 1) if inputs.key_mask is None or inputs.key_mask[b, s]
         ]
         if not keys:
             continue
