@@ -65,7 +65,7 @@ def attend(
         key_mask: keys that count, [..., n], where more than an end is to be left out.
         return_weights: also give `Weights`, differentiable.
         implementation: "reference" (materialised), "xla", "pallas" (GPU or TPU), "native" (CPU,
-            built by `make native`), or None: the fastest that can serve.
+            built by `make native`), or None: "native" where it can serve, else "xla".
 
     Returns:
         context [..., m, dv] in the type of the values; with return_weights (context, Weights).
@@ -102,6 +102,7 @@ def attend(
 
 
 FUSED = {("native", "cpu"): native, ("pallas", "gpu"): pallas_gpu, ("pallas", "tpu"): pallas_tpu}
+UNASKED = ("native",)  # the Pallas kernels have not run on a device yet: they serve when they are named
 
 
 def _implementation(name: str | None, inputs: Inputs, ranges: Ranges) -> Any:
@@ -112,7 +113,7 @@ def _implementation(name: str | None, inputs: Inputs, ranges: Ranges) -> Any:
         return reference.attend if name == "reference" else banded.attend
     platform = jax.default_backend()
     for (fused, where), module in FUSED.items():
-        if where == platform and name in (None, fused):
+        if where == platform and (name == fused or (name is None and fused in UNASKED)):
             reason = module.why_not(inputs, ranges)
             if reason is None:
                 return module.attend
