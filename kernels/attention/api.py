@@ -1,5 +1,6 @@
 """`attend`: one attention operation for every score, alignment and device."""
 
+import importlib
 from typing import Any, NamedTuple
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from kernels.attention import banded, native, pallas_gpu, pallas_tpu, reference, weights
+from kernels.attention import banded, reference, weights
 from kernels.attention.alignment import Alignment, Global, Ranges, Size
 from kernels.attention.reference import Inputs
 
@@ -101,7 +102,7 @@ def attend(
     return context, Weights(*(x.reshape(*batch, *x.shape[1:]) for x in found))
 
 
-FUSED = {("native", "cpu"): native, ("pallas", "gpu"): pallas_gpu, ("pallas", "tpu"): pallas_tpu}
+FUSED = {("native", "cpu"): "native", ("pallas", "gpu"): "pallas_gpu", ("pallas", "tpu"): "pallas_tpu"}
 UNASKED = ("native",)  # the Pallas kernels have not run on a device yet: they serve when they are named
 
 
@@ -112,8 +113,9 @@ def _implementation(name: str | None, inputs: Inputs, ranges: Ranges) -> Any:
     if name in ("reference", "xla"):
         return reference.attend if name == "reference" else banded.attend
     platform = jax.default_backend()
-    for (fused, where), module in FUSED.items():
+    for (fused, where), place in FUSED.items():
         if where == platform and (name == fused or (name is None and fused in UNASKED)):
+            module = importlib.import_module(f"kernels.attention.{place}")  # only where it can run
             reason = module.why_not(inputs, ranges)
             if reason is None:
                 return module.attend
