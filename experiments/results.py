@@ -23,7 +23,13 @@ from typing import Any
 import numpy as np
 import tyro
 
-from experiments import benchmark_significance, benchmark_training, compare, prepare_data
+from experiments import (
+    benchmark_attention,
+    benchmark_significance,
+    benchmark_training,
+    compare,
+    prepare_data,
+)
 from experiments.command import data_dir_from_environment, parse, run
 from mer_jax.data.corpus import load
 from mer_jax.errors import InputError, nearest
@@ -111,7 +117,9 @@ BENCHMARKS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "steps": (benchmark_training, ()),
     "steps_given_back": (benchmark_training, ("--host-memory", "given_back")),
     "significance": (benchmark_significance, ()),
+    "attention": (benchmark_attention, ()),
 }
+WITH_TORCH = ("steps", "steps_given_back", "attention")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +131,7 @@ class Args:
         out: where run folders lie.
         prepared: where prepared corpora lie.
         data_dir: raw data of the real sets; default MER_DATA.
-        torch_python: an interpreter with torch, for the benchmark of steps; empty: without.
+        torch_python: an interpreter with torch, for the benchmarks of steps and of attention; empty: without.
     """
 
     names: tyro.conf.Positional[tuple[str, ...]] = ()
@@ -220,7 +228,7 @@ def ceiling(args: Args) -> str:
 def benchmark(name: str, module: Any, argv: Sequence[str], args: Args) -> str:
     """Runs a benchmark in a process of its own, which nothing before it has touched, and gives its table."""
     path = args.out / f"{name}.json"
-    own = ["--torch-python", args.torch_python] if "steps" in name and args.torch_python else []
+    own = ["--torch-python", args.torch_python] if name in WITH_TORCH and args.torch_python else []
     words = ["-m", module.__name__, *argv]
     done = subprocess.run([sys.executable, *words, *own, "--json", str(path)], check=False)
     if done.returncode:
