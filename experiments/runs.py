@@ -16,6 +16,7 @@ from experiments.experiment import Experiment
 from experiments.members import Variant
 from experiments.setup import FoldPlan, Setup
 from mer_jax.data.batching import largest_batch
+from mer_jax.evaluation.attention_record import AttentionRecord, chosen
 from mer_jax.evaluation.ceiling import human_ceiling
 from mer_jax.evaluation.findings import Finding
 from mer_jax.evaluation.floors import Floor, fit_floors, pool_floors, summaries_of
@@ -24,6 +25,7 @@ from mer_jax.evaluation.report import write_report
 from mer_jax.evaluation.scoring import score
 from mer_jax.evaluation.soft_metrics import soft_metrics
 from mer_jax.evaluation.votes import target_votes
+from mer_jax.training.attending import Attending, Examiner, known_rows, rate_of
 from mer_jax.training.checkpoint import Checkpoints
 from mer_jax.training.code import scoring_code, training_code
 from mer_jax.training.interrupt import Interrupted
@@ -120,6 +122,8 @@ def finish(
     """Scores beside their floors, the page, and, last, metrics.json: the mark of a finished run."""
     scores = score(setup.protocol, predictions, floors, findings)
     scores |= beside_votes(setup, predictions) | {"scoring_code": scoring_code()}
+    if (folder.path / "attention.npz").exists():
+        scores["attention"] = AttentionRecord.load(folder.path / "attention.npz").summary()
     write_report(folder.path, scores)
     folder.write_json("metrics.json", scores)
     return scores
@@ -207,6 +211,7 @@ def _train_group(
             fold.append(trained)
     failures = [next((t.failure for t in fold if t.failure), "") for fold in folds]
     alive = [k for k, failure in enumerate(failures) if not failure]
+    examiner = _examiner(setup, system)
     for k, predictions in zip(alive, _predictions(setup, system, [folds[k] for k in alive]), strict=True):
         if group[k].folder.finished:
             continue
@@ -218,6 +223,8 @@ def _train_group(
         if options.tensorboard:
             write_curves(history, folder.path / "tensorboard")
         predictions.save(folder.path / "predictions.npz")
+        if examiner is not None:
+            _attention(setup, examiner, group[k], folds[k]).save(folder.path / "attention.npz")
         finish(setup, folder, predictions, floors, findings)
     return [(job, failure) for job, failure in zip(group, failures, strict=True) if failure]
 
@@ -232,6 +239,31 @@ def _predictions(setup: Setup, system: Program, folds: Sequence[Sequence[Trained
         known = (setup.corpus, setup.protocol, plan.fold, number, setup.experiment.data.view)
         parts.append(fold_predictions(system, states, plan.preprocessing, *known))
     return [Predictions.concatenate(of_member) for of_member in zip(*parts, strict=True)]
+
+
+def _examiner(setup: Setup, system: Program) -> Examiner | None:
+    """Where the system attends and the corpus knows what to."""
+    model, view = setup.experiment.model, setup.experiment.data.view
+    if not isinstance(model, Attending):
+        return None
+    rows = [known_rows(setup.corpus, plan.fold.test, view, model.attends) for plan in setup.plans]
+    return Examiner(system, model.attends) if sum(map(len, rows)) else None
+
+
+def _attention(setup: Setup, examiner: Examiner, job: Job, fold: Sequence[Trained]) -> AttentionRecord:
+    """What one training's selected states, and its first ones, attend to in every fold's test."""
+    view, member = setup.experiment.data.view, job.variant.member
+    trained, untrained = [], []
+    for plan, found in zip(setup.plans, fold, strict=True):
+        known = known_rows(setup.corpus, plan.fold.test, view, examiner.attends)
+        batch = largest_batch(plan.data.train, plan.data.buckets, examiner.program.config.batch_size)
+        first = unstack(examiner.program.init([member], batch), 0)
+        for state, out in ((found.state, trained), (first, untrained)):
+            out += (
+                examiner.examine(state, plan.preprocessing, setup.corpus, known, view) if len(known) else []
+            )
+    keep = chosen([one.id for one in trained])
+    return AttentionRecord.of(trained, untrained, rate_of(setup.corpus, examiner.attends), keep)
 
 
 def _train_fold(

@@ -11,7 +11,9 @@ from typing import Any
 
 from mer_jax.errors import InputError
 from mer_jax.evaluation import figures_classification, figures_regression, report_tables, report_words
+from mer_jax.evaluation.attention_record import AttentionRecord
 from mer_jax.evaluation.figures import learning_curves, scores_beside_floors
+from mer_jax.evaluation.figures_attention import heat_maps
 from mer_jax.evaluation.predictions import Predictions, write_atomically
 from mer_jax.evaluation.report_page import Section, filled, page
 
@@ -27,6 +29,7 @@ class Run:
     protocol: Mapping[str, Any]
     epochs: tuple[Mapping[str, Any], ...]
     timing: Mapping[str, Any]
+    attention: AttentionRecord | None = None
 
 
 def write_report(run_folder: Path, metrics: Mapping[str, Any] | None = None) -> Path:
@@ -34,8 +37,8 @@ def write_report(run_folder: Path, metrics: Mapping[str, Any] | None = None) -> 
 
     metrics: the content of metrics.json where that file, the mark of a finished run, is not
     written yet. Reads predictions.npz (and metrics.json; InputError where one is missing or
-    damaged), and config.json, protocol.json, metrics.jsonl, timing.json where they are there. The
-    same folder gives the same bytes.
+    damaged), and config.json, protocol.json, metrics.jsonl, timing.json, attention.npz where they
+    are there. The same folder gives the same bytes.
     """
     run = read_run(run_folder, metrics)
     path = Path(run_folder) / "report.html"
@@ -57,6 +60,7 @@ def read_run(run_folder: Path, metrics: Mapping[str, Any] | None = None) -> Run:
         protocol=_json(folder / "protocol.json"),
         epochs=tuple(_parsed(folder / "metrics.jsonl", line) for line in lines if line.strip()),
         timing=_json(folder / "timing.json"),
+        attention=_attention(folder / "attention.npz"),
     )
 
 
@@ -83,6 +87,8 @@ def sections(run: Run) -> list[Section]:
             title, wide = report_words.TITLES[name]
             text = report_words.caption(name, m)
             made.append(Section(name, title, figure=figure, caption=text, wide=wide))
+    if run.attention is not None and "attention" in m:
+        made.append(_attention_section(run.attention, m))
     if m.get("votes"):
         made.append(Section("votes", "Beside the annotators' votes", report_tables.votes(m)))
     made.append(Section("leakage", "Leakage audit", report_tables.leakage(m), wide=True))
@@ -92,6 +98,21 @@ def sections(run: Run) -> list[Section]:
     )
     made.append(Section("config", "Configuration", report_tables.configuration(run.config), wide=True))
     return filled(made)
+
+
+def _attention_section(record: AttentionRecord, m: Mapping[str, Any]) -> Section:
+    return Section(
+        "attention",
+        "Attention and the true word times",
+        report_tables.attention(m),
+        figure=heat_maps(record),
+        caption=report_words.attention_caption(m),
+        wide=True,
+    )
+
+
+def _attention(path: Path) -> AttentionRecord | None:
+    return AttentionRecord.load(path) if path.exists() else None
 
 
 def _text(path: Path) -> str:

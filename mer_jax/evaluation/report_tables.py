@@ -72,6 +72,30 @@ def votes(m: Mapping[str, Any]) -> str:
     return _pairs(shown)
 
 
+def attention(m: Mapping[str, Any]) -> str:
+    """Where the attention of the test words lies, beside attention that has learned nothing."""
+    found = m["attention"]
+    rows = {
+        "Trained": found,
+        "Untrained, the same seed": found["untrained"],
+        "Even over the keys of the alignment": found["uniform"],
+        "Even over the whole utterance": found["uniform_everywhere"],
+    }
+    columns = {
+        "mass_in_span": "Mass within the word's true span",
+        "mass_within_one_word": "Mass within \N{PLUS-MINUS SIGN}1 word of it",
+        "entropy": "Entropy, nats",
+    }
+    head = "".join(f"<th class='number'>{title}</th>" for title in columns.values())
+    body = "".join(
+        f"<tr class='{'model' if name == 'Trained' else 'floor'}'><th>{name}</th>"
+        + "".join(f"<td class='number'><span>{values[column]:.3f}</span></td>" for column in columns)
+        + "</tr>"
+        for name, values in rows.items()
+    )
+    return f"<div class='scroll'><table><thead><tr><th></th>{head}</tr></thead>{body}</table></div>"
+
+
 def leakage(m: Mapping[str, Any]) -> str:
     """The audit's findings, the gravest first."""
     rows = "".join(

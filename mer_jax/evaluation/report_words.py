@@ -112,3 +112,16 @@ def caption(name: str, m: Mapping[str, Any]) -> str:
         "per-name-ccc": "Bars are the model, marks the floors; concordance is 1 for perfect, 0 for a constant.",
         "per-name-mae": "Bars are the model, marks the floors; lower is better, in the unit of the label.",
     }[name]
+
+
+def attention_caption(m: Mapping[str, Any]) -> str:
+    """What the heat-maps show, and what chance would give."""
+    found, even = m["attention"], m["attention"]["uniform"]
+    return (
+        f"{found['n']:,} words of {found['utterances']:,} test utterances; every row of a heat-map is a word and "
+        "adds up to 1, its true span is outlined, and white is out of its reach. Chance: attention spread evenly "
+        f"over what a word can reach puts {even['mass_within_one_word']:.0%} of its mass between the beginning of "
+        f"the word before and the end of the word after ({even['mass_in_span']:.0%} within the word itself); the "
+        f"trained one puts {found['mass_within_one_word']:.0%} ({found['mass_in_span']:.0%}) there. The examples "
+        "are evenly spaced among the test utterances in order of id."
+    )

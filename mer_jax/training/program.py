@@ -25,6 +25,7 @@ class Program:
 
     def __init__(self, system: System, task: Any, config: TrainingConfig, parallel: DataParallel):
         parallel.check_batch_size(config.batch_size)
+        self.system, self.task = system, task
         self.config, self.parallel = config, parallel
         self.train_step = parallel.train(jax.vmap(make_train_step(system, task, config.optimizer)))
         self.predict_step = parallel.predict(jax.vmap(make_predict_step(system, task), in_axes=(0, None)))

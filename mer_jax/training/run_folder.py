@@ -1,7 +1,7 @@
 """`runs/<name>/`: what one training leaves behind, and whether it is finished.
 
     config.json protocol.json metrics.jsonl preprocessing.json checkpoints/ timing.json
-    predictions.npz report.html metrics.json
+    predictions.npz attention.npz (of systems that attend to words of known times) report.html metrics.json
 
 `metrics.json` is written last: a folder without it is not finished.
 """

@@ -11,6 +11,7 @@ from mer_jax.evaluation.report import write_report
 from mer_jax.evaluation.report_page import Section, filled
 from mer_jax.evaluation.scoring import score
 from tests.evaluation.corpora import bound, corpus, floors_of, predicted
+from tests.evaluation.test_alignment import record
 
 
 class Page(HTMLParser):
@@ -181,3 +182,17 @@ def test_what_people_say_stands_beside_the_model(tmp_path):
     assert Page(text).open == []
     (folder / "metrics.json").write_text(json.dumps(content))
     assert "People, majority vote" not in write_report(folder).read_text()
+
+
+def test_where_attention_lies_stands_beside_chance(tmp_path):
+    folder, content = run_folder(tmp_path / "run")
+    found, _, _ = record(4)
+    found.save(folder / "attention.npz")
+    assert "figure-attention" not in write_report(folder).read_text()
+    (folder / "metrics.json").write_text(json.dumps(content | {"attention": found.summary()}))
+    text = write_report(folder).read_text()
+    assert "figure-attention" in text
+    assert f"{found.summary()['mass_in_span']:.3f}" in text
+    assert f"puts {found.summary()['uniform']['mass_within_one_word']:.0%} of its mass" in text
+    assert "Untrained, the same seed" in text
+    assert Page(text).open == []
