@@ -7,8 +7,17 @@
 
 namespace attention {
 
+// Asks for rows ahead of their use: a tile's rows are too few for the processor to see a stream.
+inline void ahead(const Rows<const float>& x, int64_t row, int64_t first, int64_t last, int64_t features) {
+  for (int64_t i = first * features; i < last * features; i += 16) __builtin_prefetch(x(row) + i);
+}
+
 inline void forward_tile(const Tile& tile, float* context, float* log_sum_exp) {
   const Call& call = tile.call;
+  int64_t next = std::min(tile.high + LANES, call.n), after = std::min(tile.first + 2 * LANES, call.m);
+  ahead(call.key, tile.row, tile.high, next, call.d);
+  ahead(call.value, tile.row, tile.high, next, call.dv);
+  ahead(call.query, tile.row, tile.first + LANES, after, call.d);
   Scorer score(tile);
   Floats weights[CHUNK], top = all(LOWEST), total = {};
   std::vector<Floats> sums(call.dv);
