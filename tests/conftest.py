@@ -23,3 +23,11 @@ def data_dir():
     if not os.environ.get("MER_DATA"):
         pytest.skip("MER_DATA is not set: this test reads real data, which is not in the repository")
     return Path(os.environ["MER_DATA"])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs_are_dropped():
+    """Each compiled program maps memory, of which the system gives a process a limited number of
+    pieces (65,530 on Linux by default); compilation beyond it ends in a segmentation fault."""
+    yield
+    jax.clear_caches()
