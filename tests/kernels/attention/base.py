@@ -4,7 +4,8 @@ A subclass gives `attend(inputs, ranges, sigma)`.
 """
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Container
 from typing import Any
 
 import hypothesis
@@ -83,6 +84,26 @@ CASES = (
 SCORES = ("dot", "additive")
 
 
+def by_speed(quick: Container[str]) -> list[Any]:
+    """The cases as parameters of a test, slow ones but those named."""
+    return [pytest.param(c, id=c.name, marks=() if c.name in quick else pytest.mark.slow) for c in CASES]
+
+
+def slow(*names: str) -> Callable[[type], type]:
+    """Marks inherited tests of a class as slow, there alone."""
+
+    def mark(tests: type) -> type:
+        for name in names:
+            setattr(tests, name, pytest.mark.slow(_copy(getattr(tests, name))))
+        return tests
+
+    return mark
+
+
+def _copy(test: Callable) -> Callable:
+    return functools.wraps(test)(lambda *given, **named: test(*given, **named))
+
+
 def problem(case: Case, score: str, dtype=jnp.float32, seed: int = 0):
     """Inputs, ranges and sigma of a case."""
     rng = np.random.default_rng(seed)
@@ -129,6 +150,18 @@ def assert_close(found, wanted, tolerance: float, what: str) -> None:
     assert error <= tolerance, f"{what}: off by {error:.2e}, allowed {tolerance:.0e}"
 
 
+def assert_agrees(attend, inputs, ranges, sigma, tolerance: float) -> None:
+    """Context and all gradients are those of the reference, and of their type."""
+    found, gradients = with_gradients(attend, inputs, ranges, sigma)
+    wanted, wanted_gradients = with_gradients(reference.attend, inputs, ranges, sigma)
+    assert found.dtype == wanted.dtype
+    assert_close(found, wanted, tolerance, "context")
+    for name, gradient in gradients.items():
+        if gradient is not None:
+            assert gradient.dtype == wanted_gradients[name].dtype, name
+            assert_close(gradient, wanted_gradients[name], tolerance, f"gradient of {name}")
+
+
 class AttentionTests:
     """What holds for every implementation."""
 
@@ -138,16 +171,7 @@ class AttentionTests:
     attend: Callable[[Inputs, Ranges, float | None], Any]
 
     def agrees(self, inputs, ranges, sigma, tolerance=None):
-        found, gradients = with_gradients(self.attend, inputs, ranges, sigma)
-        wanted, wanted_gradients = with_gradients(reference.attend, inputs, ranges, sigma)
-        assert found.dtype == wanted.dtype
-        assert_close(found, wanted, tolerance or self.tolerance, "context")
-        for name, gradient in gradients.items():
-            if gradient is not None:
-                assert gradient.dtype == wanted_gradients[name].dtype, name
-                assert_close(
-                    gradient, wanted_gradients[name], tolerance or self.tolerance, f"gradient of {name}"
-                )
+        assert_agrees(self.attend, inputs, ranges, sigma, tolerance or self.tolerance)
 
     @pytest.mark.parametrize("score", SCORES)
     @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -6,26 +6,30 @@ import numpy as np
 import pytest
 from jax._src.pallas.mosaic_gpu.interpret.params import InterpretGPUParams
 
-from kernels.attention import differentiable, pallas_gpu, reference
+from kernels.attention import differentiable, pallas_gpu
 from kernels.attention.alignment import Ranges
 from kernels.attention.reference import Inputs
 from tests.kernels.attention.base import (
-    CASES,
     SCORES,
     AttentionTests,
     Case,
     anywhere,
-    assert_close,
+    assert_agrees,
+    by_speed,
     predicted,
     problem,
-    with_gradients,
-)  # fmt: skip
+    slow,
+)
 
 INTERPRETED = pallas_gpu.Kernel(interpret=InterpretGPUParams())
-QUICK = ("window_no_keys", "local_p_holes")
-BY_SPEED = [pytest.param(c, id=c.name, marks=() if c.name in QUICK else pytest.mark.slow) for c in CASES]
 
 
+@slow(
+    "test_drawn_geometries",
+    "test_large_scores_neither_overflow_nor_lose_their_order",
+    "test_ranges_known_only_when_running_give_the_same",
+    "test_bfloat16_is_accumulated_in_float32",
+)
 class TestInterpreted(AttentionTests):
     """Copies, barriers and arithmetic as written; not layouts of registers, nor the tensor cores."""
 
@@ -36,40 +40,16 @@ class TestInterpreted(AttentionTests):
         return differentiable.attend(INTERPRETED, sigma, inputs, ranges)
 
     @pytest.mark.parametrize("score", SCORES)
-    @pytest.mark.parametrize("case", BY_SPEED)
+    @pytest.mark.parametrize("case", by_speed(("window_no_keys", "local_p_holes")))
     def test_values_and_gradients_are_those_of_the_reference(self, case, score):
         self.agrees(*problem(case, score))
-
-    @pytest.mark.slow
-    @pytest.mark.parametrize("score", SCORES)
-    def test_drawn_geometries(self, score):
-        AttentionTests.test_drawn_geometries(self, score)
-
-    @pytest.mark.slow
-    @pytest.mark.parametrize("score", SCORES)
-    def test_large_scores_neither_overflow_nor_lose_their_order(self, score):
-        AttentionTests.test_large_scores_neither_overflow_nor_lose_their_order(self, score)
-
-    @pytest.mark.slow
-    @pytest.mark.parametrize("score", SCORES)
-    def test_ranges_known_only_when_running_give_the_same(self, score):
-        AttentionTests.test_ranges_known_only_when_running_give_the_same(self, score)
-
-    @pytest.mark.slow
-    @pytest.mark.parametrize("score", SCORES)
-    def test_bfloat16_is_accumulated_in_float32(self, score):
-        AttentionTests.test_bfloat16_is_accumulated_in_float32(self, score)
 
     @pytest.mark.slow
     def test_tiles_of_half_the_columns(self):
         inputs, ranges, sigma = problem(Case("forced", anywhere, m=70, n=130), "dot", jnp.bfloat16)
         narrow = pallas_gpu.Kernel(columns=32, interpret=InterpretGPUParams())
         attend = lambda inputs, ranges, sigma: differentiable.attend(narrow, sigma, inputs, ranges)  # noqa: E731
-        found, gradients = with_gradients(attend, inputs, ranges, sigma)
-        wanted, wanted_gradients = with_gradients(reference.attend, inputs, ranges, sigma)
-        assert_close(found, wanted, self.half_tolerance, "context")
-        for name in ("query", "key", "value"):
-            assert_close(gradients[name], wanted_gradients[name], self.half_tolerance, name)
+        assert_agrees(attend, inputs, ranges, sigma, self.half_tolerance)
 
 
 class TestAdditiveOperands:

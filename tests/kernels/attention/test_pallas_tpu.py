@@ -11,21 +11,18 @@ from kernels.attention import pallas_tpu_tiles as tiles
 from kernels.attention.alignment import Ranges, Size
 from kernels.attention.reference import Inputs
 from tests.kernels.attention.base import (
-    CASES,
     SCORES,
     AttentionTests,
     Case,
     anywhere,
+    assert_agrees,
     assert_close,
+    by_speed,
     predicted,
     problem,
+    slow,
     with_gradients,
 )
-
-QUICK = ("local_p_holes", "forced_ragged")
-cases = [
-    pytest.param(case, id=case.name, marks=() if case.name in QUICK else pytest.mark.slow) for case in CASES
-]
 
 
 def interpreted(**sizes):
@@ -42,6 +39,11 @@ def on_tpu(kind: str = "TPU v5 lite"):
     return jax.sharding.use_abstract_mesh(AbstractMesh((), (), abstract_device=device))
 
 
+@slow(
+    "test_drawn_geometries",
+    "test_large_scores_neither_overflow_nor_lose_their_order",
+    "test_additive_scores_saturate_without_nan",
+)
 class TestPallasTpu(AttentionTests):
     """Blocks of 16, so that the cases walk over several; the longer tests are slow, none is left out."""
 
@@ -49,23 +51,9 @@ class TestPallasTpu(AttentionTests):
     drawn = 8
 
     @pytest.mark.parametrize("score", SCORES)
-    @pytest.mark.parametrize("case", cases)
+    @pytest.mark.parametrize("case", by_speed(("local_p_holes", "forced_ragged")))
     def test_values_and_gradients_are_those_of_the_reference(self, case, score):
         self.agrees(*problem(case, score))
-
-    @pytest.mark.slow
-    @pytest.mark.parametrize("score", SCORES)
-    def test_large_scores_neither_overflow_nor_lose_their_order(self, score):
-        super().test_large_scores_neither_overflow_nor_lose_their_order(score)
-
-    @pytest.mark.slow
-    def test_additive_scores_saturate_without_nan(self):
-        super().test_additive_scores_saturate_without_nan()
-
-    @pytest.mark.slow
-    @pytest.mark.parametrize("score", SCORES)
-    def test_drawn_geometries(self, score):
-        super().test_drawn_geometries(score)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("score", SCORES)
@@ -93,22 +81,14 @@ class TestPallasTpu(AttentionTests):
 def test_default_blocks_walk_over_several(score):
     case = Case("window", lambda rng, case: SlidingWindow(40), batch=1, m=700, n=1100, holes=True)
     inputs, ranges, sigma = problem(case, score)
-    found, gradients = with_gradients(interpreted(), inputs, ranges, sigma)
-    wanted, wanted_gradients = with_gradients(reference.attend, inputs, ranges, sigma)
-    assert_close(found, wanted, 1e-5, "context")
-    for name in ("query", "key", "value"):
-        assert_close(gradients[name], wanted_gradients[name], 1e-5, f"gradient of {name}")
+    assert_agrees(interpreted(), inputs, ranges, sigma, 1e-5)
 
 
 @pytest.mark.slow
 def test_more_features_than_lanes_are_taken_in_groups():
     case = Case("window", lambda rng, case: LocalMonotonic(5), batch=1, m=9, n=20, d=200)
     inputs, ranges, sigma = problem(case, "additive")
-    found, gradients = with_gradients(interpreted(across=16, down=16, tile=8), inputs, ranges, sigma)
-    wanted, wanted_gradients = with_gradients(reference.attend, inputs, ranges, sigma)
-    assert_close(found, wanted, 1e-5, "context")
-    for name in ("query", "key", "value", "score_vector"):
-        assert_close(gradients[name], wanted_gradients[name], 1e-5, f"gradient of {name}")
+    assert_agrees(interpreted(across=16, down=16, tile=8), inputs, ranges, sigma, 1e-5)
 
 
 @pytest.mark.parametrize("make", [anywhere, lambda rng, case: SlidingWindow(9)], ids=["anywhere", "window"])
