@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 QUICK_MS = 100.0  # a call below this is preceded by one that is not counted
-QUEUE_MS = 5.0  # what a turn on an accelerator lasts at least
+TURN_MS = 10.0  # what a turn lasts at least, by making the call again
 FEWEST = 3  # rounds of a call that takes longer than its seconds
 
 
@@ -61,8 +61,9 @@ def stopwatch(run: Callable[[], Any], *, queued: bool = False) -> Callable[[], f
     """A function that makes the call and returns its milliseconds.
 
     A quick call runs once before, uncounted, and finds its data in the caches as in a training
-    loop. queued: several calls are handed to the device before waiting for the last, which
-    hides the time of handing over (an accelerator); otherwise each is waited for.
+    loop; then as often as a turn lasts. queued: all of a turn's calls are handed to the device
+    before waiting for the last, which hides the time of handing over (an accelerator);
+    otherwise each is waited for.
     """
     last = math.inf
 
@@ -70,9 +71,13 @@ def stopwatch(run: Callable[[], Any], *, queued: bool = False) -> Callable[[], f
         nonlocal last
         if last < QUICK_MS:
             jax.block_until_ready(run())
-        calls = max(1, min(100, math.ceil(QUEUE_MS / last))) if queued else 1
+        calls = max(1, min(100, math.ceil(TURN_MS / last)))
         begin = time.perf_counter()
-        jax.block_until_ready([run() for _ in range(calls)])
+        if queued:
+            jax.block_until_ready([run() for _ in range(calls)])
+        else:
+            for _ in range(calls):
+                jax.block_until_ready(run())
         last = max(1e3 * (time.perf_counter() - begin) / calls, 1e-6)
         return last
 
