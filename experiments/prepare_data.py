@@ -11,8 +11,9 @@ Examples:
 
 Each real corpus is read from its own folder below --data-dir, `folder` from --data-dir
 itself: a manifest.csv (only `id` is required; also speaker, dialogue, start, end,
-transcript, label, split, file, intensity_*, votes_*) and one <id>.npz per row with arrays
-[time, features] named by modality.
+transcript, label, split, file, wav, words, intensity_*, votes_*) and per row one <id>.npz with
+arrays [time, features] named by modality, or a sound file (wav), or both; words names a
+TextGrid, .ctm or .wdseg file.
 
 The result is OUT/NAME: the files, corpus.json (what it holds, digests) and doctor.json (what
 was found). The description goes to stdout. A fault that would spoil training (NaN, double

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import soundfile
 
 from mer_jax.data.builders.folder import FolderOptions
 from mer_jax.data.corpus import prepare
@@ -132,3 +133,75 @@ def test_non_finite_features_become_zero_only_when_asked_and_are_counted(tmp_pat
     np.testing.assert_array_equal(zeroed.utterances[0].features["audio"], expected)
     assert "2 non-finite values of audio in train were stored as 0 (--nan zero)." in zeroed.spec.notes
     assert zeroed.content_hash != kept.content_hash
+
+
+def write_sound(folder, name, seconds=0.5, rate=16000):
+    time = np.arange(round(rate * seconds)) / rate
+    folder.mkdir(exist_ok=True)
+    soundfile.write(folder / name, 0.3 * np.sin(2 * np.pi * 220 * time), rate)
+
+
+TEXTGRID = """"ooTextFile" "TextGrid" 0 0.5 <exists> 1
+"IntervalTier" "words" 0 0.5 3
+0 0.1 "" 0.1 0.3 "so" 0.3 0.5 "what"
+"""
+
+
+def test_a_sound_file_becomes_waveform_and_frames_and_a_textgrid_word_times(tmp_path):
+    source = write_raw(
+        tmp_path / "mine",
+        "id,wav,words\na,sound/a.wav,a.TextGrid\nb,b.flac,\nc,,\n",
+        b={"face": frames(5, 2)},
+        c={"face": frames(4, 2)},
+    )
+    write_sound(source / "sound", "a.wav", rate=22050)
+    write_sound(source, "b.flac")
+    (source / "a.TextGrid").write_text(TEXTGRID)
+    corpus = prepare("folder", source, tmp_path / "out", as_name="mine")
+    assert [(m.name, m.dim, m.rate) for m in corpus.spec.modalities] == [
+        ("face", 2, None),
+        ("log_mel", 64, 100.0),
+        ("mfcc", 43, 100.0),
+        ("waveform", 1, 16000.0),
+    ]
+    first, second, third = corpus.utterances
+    assert {n: x.shape for n, x in first.features.items()} == {
+        "log_mel": (47, 64),
+        "mfcc": (47, 43),
+        "waveform": (8000, 1),
+    }
+    assert set(second.features) == {"face", "log_mel", "mfcc", "waveform"}
+    assert set(third.features) == {"face"}
+    assert first.words == ("so", "what")
+    np.testing.assert_allclose(first.word_spans, [[0.1, 0.3], [0.3, 0.5]])
+    assert second.words == ()
+    time = np.arange(1000, 7000) / 16000
+    heard = first.features["waveform"][1000:7000, 0]
+    np.testing.assert_allclose(heard, 0.3 * np.sin(2 * np.pi * 220 * time), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("gone.wav,,", r"row 2, column 'wav': .*gone\.wav does not exist; correct the name or the row"),
+        ("a.wav,,gone.npz", r"row 2, column 'file': .*gone\.npz does not exist"),
+        ("a.wav,gone.ctm,", r"row 2, column 'words': .*gone\.ctm does not exist"),
+        ("cut.wav,,", r"row 2, column 'wav': .*cut\.wav has \d+ of \d+ bytes: truncated"),
+        ("a.wav,bad.ctm,", r"row 2, column 'words': .*bad\.ctm, line 1: expected file, channel"),
+        ("a.wav,ok.ctm,timed.npz", r"row 2, column 'words': timed\.npz holds words too; keep one"),
+        ("a.wav,,mel.npz", r"row 2: array 'log_mel' of mel\.npz is called as .* 'wav'; rename"),
+        (",,", r"row 2, column 'file': .*u\.npz does not exist"),
+    ],
+)
+def test_a_fault_of_sound_or_word_times_names_row_and_column(tmp_path, row, said):
+    timed = {"words": np.array(["a"]), "word_spans": frames(1, 2)}
+    source = write_raw(
+        tmp_path / "mine", f"id,wav,words,file\nu,{row}\n", timed=timed, mel={"log_mel": frames(1, 64)}
+    )
+    write_sound(source, "a.wav")
+    (source / "cut.wav").write_bytes((source / "a.wav").read_bytes()[:9000])
+    (source / "bad.ctm").write_text("one A\n")
+    (source / "ok.ctm").write_text("one A 0 0.4 so\n")
+    with pytest.raises(InputError, match=said) as raised:
+        read_corpus("folder", source, tmp_path)
+    assert "manifest.csv" in str(raised.value)

@@ -7,6 +7,7 @@ import pytest
 
 from mer_jax.data.splits import RULES, make_folds
 from mer_jax.errors import InputError
+from tests.data.corpora import corpus_of, utterance
 from tests.tiny import tiny_corpus
 
 ROWS = np.arange(96)
@@ -38,6 +39,43 @@ def test_leave_one_speaker_out_tests_every_utterance_once():
     found = folds("leave_one_speaker_out")
     assert len(found) == 5
     assert sorted(np.concatenate([fold.test for fold in found])) == ROWS.tolist()
+
+
+def test_a_session_is_the_speakers_who_share_dialogues_however_indirectly():
+    talks = {"a": "ann ben", "b": "ben cid", "c": "dora", "d": "eve fay", "e": "fay", "f": "dora", "g": "gus"}
+    corpus = corpus_of([
+        utterance(f"{talk}-{name}", speaker=name, dialogue=talk) for talk, said in talks.items() for name in said.split()
+    ])  # fmt: skip
+    found = make_folds(corpus, "leave_one_session_out", rows=np.arange(len(corpus)))
+    speakers = corpus.column("speaker")
+    assert {fold.name: set(speakers[fold.test]) for fold in found} == {
+        "session-ann": {"ann", "ben", "cid"},
+        "session-dora": {"dora"},
+        "session-eve": {"eve", "fay"},
+        "session-gus": {"gus"},
+    }
+    assert [set(speakers[fold.dev]) for fold in found] == [
+        {"dora"},
+        {"eve", "fay"},
+        {"gus"},
+        {"ann", "ben", "cid"},
+    ]
+    dialogues = corpus.column("dialogue")
+    for fold in found:
+        assert not set(dialogues[fold.test]) & set(dialogues[np.concatenate([fold.train, fold.dev])])
+
+
+def test_sessions_join_through_utterances_the_protocol_leaves_out():
+    talks = [("x", "ann"), ("x", "ben"), ("y", "ann"), ("z", "ben"), ("v", "cid"), ("w", "dora")]
+    corpus = corpus_of([utterance(f"{t}-{s}", speaker=s, dialogue=t) for t, s in talks])
+    found = make_folds(corpus, "leave_one_session_out", rows=np.arange(2, 6))
+    assert [fold.test.tolist() for fold in found] == [[2, 3], [4], [5]]
+
+
+def test_fewer_than_three_sessions_are_refused():
+    corpus = corpus_of([utterance(f"u{k}", speaker=f"s{k}", dialogue=f"d{k % 2}") for k in range(6)])
+    with pytest.raises(InputError, match="needs at least 3 sessions, the corpus has 2; choose"):
+        make_folds(corpus, "leave_one_session_out", rows=np.arange(6))
 
 
 def test_fractions_are_met():

@@ -10,6 +10,7 @@ CORPORA = {
     "folder": "folder:Folder",
     "mosi": "mosi:Mosi",
     "emodb": "emodb:Emodb",
+    "iemocap": "iemocap:Iemocap",
     "meld": "meld:Meld",
     "crema_d": "crema_d:CremaD",
     "crema_d_votes": "crema_d_votes:CremaDVotes",

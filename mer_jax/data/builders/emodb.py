@@ -8,19 +8,21 @@ emodb/perception_test.txt      what listeners recognised, in percent, with a dec
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from mer_jax.data.builders.base import CorpusBuilder
-from mer_jax.data.schema import UNSPLIT, CorpusSpec, Modality, Utterance
+from mer_jax.data.builders.sound_features import (
+    FRAME,
+    RATE,
+    SoundOptions,
+    sound_features,
+    sound_modalities,
+)
+from mer_jax.data.schema import UNSPLIT, CorpusSpec, Utterance
 from mer_jax.errors import InputError
 from mer_jax.features import audio
 
-RATE = 16000
-LONGEST = 2.0
-FRAME, HOP = 512, 160
 CLASSES = {
     "W": "anger",
     "L": "boredom",
@@ -47,22 +49,8 @@ _PAUSES = (".", "(")
 
 
 @dataclasses.dataclass(frozen=True)
-class EmodbOptions:
-    """Which features are computed from EmoDB's sound.
-
-    Attributes:
-        waveform: whether the waveform at 16 kHz is kept as a modality.
-        n_mels: mel bands, 100 frames a second.
-        n_mfcc: cepstral coefficients; their slopes and three prosodic columns follow them.
-    """
-
-    waveform: bool = True
-    n_mels: int = 64
-    n_mfcc: int = 20
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.n_mfcc <= self.n_mels:
-            raise InputError(f"emodb: n_mfcc = {self.n_mfcc}; give 1 to n_mels = {self.n_mels}")
+class EmodbOptions(SoundOptions):
+    """Which features are computed from EmoDB's sound."""
 
 
 class Emodb(CorpusBuilder):
@@ -75,17 +63,9 @@ class Emodb(CorpusBuilder):
         """Log-mel bands, cepstra with slopes and prosody, and the waveform; no official split."""
         self.require("audio")
         self.require("syllables")
-        cepstra = [f"mfcc_{i}" for i in range(self.options.n_mfcc)]
-        columns = (*cepstra, *(f"slope_{name}" for name in cepstra), *audio.PROSODY)
-        modalities = [
-            Modality("log_mel", self.options.n_mels, 100.0),
-            Modality("mfcc", len(columns), 100.0, columns),
-        ]
-        if self.options.waveform:
-            modalities.append(Modality("waveform", 1, float(RATE)))
         return CorpusSpec(
             name="emodb",
-            modalities=tuple(modalities),
+            modalities=sound_modalities(self.options),
             classes=tuple(CLASSES.values()),
             splits=(UNSPLIT,),
             truth={"recognised": ()},
@@ -133,28 +113,12 @@ class Emodb(CorpusBuilder):
             start=0.0,
             end=seconds,
             transcript=SENTENCES[name[2:5]].replace("-", ""),
-            features=self._features(waveform),
+            features=sound_features(waveform, self.options),
             label=CLASSES[name[5]],
             words=words,
             word_spans=spans,
             truth={"recognised": np.array(recognised[name], np.float32)},
         )
-
-    def _features(self, waveform: np.ndarray) -> dict[str, np.ndarray]:
-        """Frames of the true length, computed at one length so that they compile once."""
-        size = max(len(waveform), round(LONGEST * RATE))
-        padded = jnp.asarray(np.pad(waveform, (0, size - len(waveform))))
-        count = audio.frame_count(len(waveform), n_fft=FRAME, hop=HOP)
-        bands = audio.log_mel(padded, RATE, n_fft=FRAME, hop=HOP, n_mels=self.options.n_mels)
-        prosody = np.asarray(audio.prosody(padded, RATE, n_fft=FRAME, hop=HOP))[:count]
-        cepstra = np.asarray(audio.cepstrum(bands, self.options.n_mfcc))[:count]
-        table: dict[str, Any] = {
-            "log_mel": np.asarray(bands)[:count],
-            "mfcc": np.concatenate([cepstra, audio.delta(cepstra), prosody], axis=1),
-        }
-        if self.options.waveform:
-            table["waveform"] = waveform[:, None]
-        return {name: np.asarray(array, np.float32) for name, array in table.items()}
 
 
 def read_words(path: Path, sentence: str, seconds: float) -> tuple[tuple[str, ...], np.ndarray]:

@@ -1,30 +1,53 @@
-"""A corpus of your own: a folder with a table of utterances and one npz file for each.
+"""A corpus of your own: a folder with a table of utterances and one npz or sound file for each.
 
     my_corpus/
-      manifest.csv     id,speaker,dialogue,start,end,transcript,label,split,file,intensity_x,votes_y
+      manifest.csv     id,speaker,dialogue,start,end,transcript,label,split,file,wav,words,intensity_x,votes_y
       <id>.npz         arrays [time, dim] named by modality; `words` and `word_spans` where known
 
-Only `id` is required. Rows are counted as a spreadsheet does: the header is row 1.
+Only `id` is required. `wav` names a sound file, of which waveform, log-mel bands, cepstra and
+prosody are made, and which needs no npz; `words` names a TextGrid, .ctm or .wdseg file with
+word times. Rows are counted as a spreadsheet does: the header is row 1.
 """
 
 import collections
 import dataclasses
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mer_jax.data.builders.base import features
 from mer_jax.data.builders.nonfinite import FeatureFileBuilder, FeatureFileOptions
 from mer_jax.data.builders.raw_files import number, read_arrays, read_table
+from mer_jax.data.builders.sound_features import (
+    SoundOptions,
+    read_sound,
+    sound_features,
+    sound_modalities,
+)
 from mer_jax.data.schema import SPLITS, UNSPLIT, CorpusSpec, Modality, Utterance
+from mer_jax.data.word_times import WordTimes, read_words
 from mer_jax.errors import InputError, nearest
 
-COLUMNS = ("id", "speaker", "dialogue", "start", "end", "transcript", "label", "split", "file")
+COLUMNS = (
+    "id",
+    "speaker",
+    "dialogue",
+    "start",
+    "end",
+    "transcript",
+    "label",
+    "split",
+    "file",
+    "wav",
+    "words",
+)
 FAMILIES = ("intensity_", "votes_")
 WORD_ARRAYS = ("words", "word_spans")
+SOUND = SoundOptions()
 RESERVED = frozenset(features(CorpusSpec("")))
 NO_SPEAKERS = (
     "The manifest names no speakers: every utterance counts as its own, and leakage can't be checked."
@@ -74,17 +97,25 @@ class Folder(FeatureFileBuilder, skip_registration=True):
         return {split: self._utterances(split) for split in self.spec.splits}
 
     def _modalities(self) -> tuple[Modality, ...]:
+        heard = any(row.get("wav") for row in self._rows)
+        sound = {m.name: m for m in sound_modalities(SOUND)} if heard else {}
         first: dict[str, tuple[int, str]] = {}
         for line, row in enumerate(self._rows, start=2):
             utterance = self._utterance(line, row)
             for name, values in utterance.features.items():
+                if name in sound:
+                    raise InputError(
+                        f"{self._path}, row {line}: array {name!r} of {_file(row)} is called as what is "
+                        "made of the sound in column 'wav'; rename the array, or leave the column out"
+                    )
                 dim, where = first.setdefault(name, (values.shape[1], _file(row)))
                 if values.shape[1] != dim:
                     raise InputError(
                         f"{self._path}, row {line}: {_file(row)} has {values.shape[1]} features of {name!r} "
                         f"where {where} has {dim}; extract both alike"
                     )
-        return tuple(Modality(name, first[name][0]) for name in sorted(first))
+        found = sound | {name: Modality(name, dim) for name, (dim, _) in first.items()}
+        return tuple(found[name] for name in sorted(found))
 
     def _splits(self) -> tuple[str, ...]:
         found = collections.Counter(row.get("split", "") for row in self._rows)
@@ -101,19 +132,15 @@ class Folder(FeatureFileBuilder, skip_registration=True):
     def _utterances(self, split: str) -> Iterator[Utterance]:
         for line, row in enumerate(self._rows, start=2):
             if (row.get("split") or UNSPLIT) == split:
-                yield self._utterance(line, row)
+                yield self._with_sound(line, row, self._utterance(line, row))
 
     def _utterance(self, line: int, row: Mapping[str, str]) -> Utterance:
         cell = functools.partial(self._number, line, row)
         if not row["id"]:
             raise InputError(f"{self._path}, row {line}, column 'id': it is empty; give every row an id")
+        arrays = self._arrays(line, row)
         path = self.source / _file(row)
-        if not path.is_file():
-            raise InputError(
-                f"{self._path}, row {line}, column 'file': {path} does not exist; correct the name or the row"
-            )
-        arrays = read_arrays(path)
-        words, spans = _words(arrays, path)
+        words, spans = self._word_times(line, row, arrays)
         return Utterance(
             id=row["id"],
             speaker=row.get("speaker") or row["id"],
@@ -128,6 +155,46 @@ class Folder(FeatureFileBuilder, skip_registration=True):
             words=words,
             word_spans=spans,
         )
+
+    def _with_sound(self, line: int, row: Mapping[str, str], utterance: Utterance) -> Utterance:
+        if not row.get("wav"):
+            return utterance
+        waveform = self._read(line, row, "wav", read_sound)
+        features = {**utterance.features, **sound_features(waveform, SOUND)}
+        return dataclasses.replace(utterance, features=features)
+
+    def _arrays(self, line: int, row: Mapping[str, str]) -> dict[str, np.ndarray]:
+        """Those of the row's npz, which a row with a sound file may lack."""
+        if row.get("wav"):
+            self._existing(line, "wav", row["wav"])
+            if not row.get("file") and not (self.source / _file(row)).is_file():
+                return {}
+        return read_arrays(self._existing(line, "file", _file(row)))
+
+    def _word_times(self, line: int, row: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> WordTimes:
+        if not row.get("words"):
+            return _words(arrays, self.source / _file(row))
+        if set(WORD_ARRAYS) & set(arrays):
+            raise InputError(
+                f"{self._path}, row {line}, column 'words': {_file(row)} holds words too; keep one of them"
+            )
+        return self._read(line, row, "words", read_words)
+
+    def _existing(self, line: int, column: str, name: str) -> Path:
+        path = self.source / name
+        if not path.is_file():
+            raise InputError(
+                f"{self._path}, row {line}, column {column!r}: {path} does not exist; "
+                "correct the name or the row"
+            )
+        return path
+
+    def _read(self, line: int, row: Mapping[str, str], column: str, reader: Callable[[Path], Any]) -> Any:
+        path = self._existing(line, column, row[column])
+        try:
+            return reader(path)
+        except InputError as error:
+            raise InputError(f"{self._path}, row {line}, column {column!r}: {error}") from error
 
     def _number(self, line: int, row: Mapping[str, str], column: str) -> float:
         text = row.get(column, "")
