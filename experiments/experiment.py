@@ -11,6 +11,7 @@ from experiments import configs
 from mer_jax.data.batching import Masks
 from mer_jax.data.examples import Unit, View
 from mer_jax.data.scaling import Scaling
+from mer_jax.data.vocabulary import WORDS
 from mer_jax.errors import InputError, nearest
 from mer_jax.evaluation.protocol import ProtocolConfig
 from mer_jax.records import from_json
@@ -32,6 +33,13 @@ class DataConfig:
         scaling: by train's means and deviations, by each speaker's own, or not at all.
         outlier_limit: scaled values are clipped to this many standard deviations.
         masks: padding is masked, or (as Keras' Masking(0) has it) every frame of zeros.
+        longest: `modality=frames`, where a sequence is cut.
+        timed: a modality with one step a word, which is to know when its words are spoken; for
+            forced alignment.
+        vocabulary: rows of the table of words, the unknown one included; the most frequent words
+            of train are known. For the modality `words`.
+        vectors: a file of pretrained word vectors to start that table from (GloVe or word2vec
+            text, word2vec binary, .npy with a list of words beside it, .npz); empty: none.
     """
 
     corpus: str
@@ -41,6 +49,10 @@ class DataConfig:
     scaling: Scaling = "train"
     outlier_limit: float = 10.0
     masks: Masks = "true"
+    longest: tuple[str, ...] = ()
+    timed: str = ""
+    vocabulary: int = 4096
+    vectors: str = ""
 
     def __post_init__(self) -> None:
         if not self.modalities:
@@ -50,11 +62,20 @@ class DataConfig:
                 f"data.frames_per_step={self.frames_per_step} must be at least 1 and "
                 f"data.outlier_limit={self.outlier_limit} above 0"
             )
+        if self.vocabulary < 2:
+            raise InputError(
+                f"data.vocabulary={self.vocabulary} must be at least 2: the unknown word and one more"
+            )
+        if self.vectors and WORDS not in self.modalities:
+            raise InputError(
+                f"data.vectors={self.vectors!r} has no use without words; add {WORDS!r} to data.modalities"
+            )
+        _ = self.view  # what it refuses, it refuses here
 
     @property
     def view(self) -> View:
         """How the corpus is looked at."""
-        return View(self.modalities, self.unit, self.frames_per_step)
+        return View(self.modalities, self.unit, self.frames_per_step, self.longest, self.timed)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -98,7 +98,7 @@ def restore(
 ) -> TrainState:
     """The selected state of one fold."""
     data = experiment.data
-    example = preprocessing.scaler(make_examples(corpus, np.arange(1), data.view, None))
+    example = preprocessing(make_examples(corpus, np.arange(1), data.view, None))
     like = program.init([Member(0)], next(batches(example, preprocessing.buckets, 1)))
     with Checkpoints(folder.checkpoints / fold) as checkpoints:
         return checkpoints.restore("best", unstack(like, 0))[0]

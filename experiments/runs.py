@@ -25,7 +25,7 @@ from mer_jax.evaluation.report import write_report
 from mer_jax.evaluation.scoring import score
 from mer_jax.evaluation.soft_metrics import soft_metrics
 from mer_jax.evaluation.votes import target_votes
-from mer_jax.training.attending import Attending, Examiner, known_rows, rate_of
+from mer_jax.training.attending import Attending, Examiner, known_rows
 from mer_jax.training.checkpoint import Checkpoints
 from mer_jax.training.code import scoring_code, training_code
 from mer_jax.training.interrupt import Interrupted
@@ -257,13 +257,13 @@ def _attention(setup: Setup, examiner: Examiner, job: Job, fold: Sequence[Traine
     for plan, found in zip(setup.plans, fold, strict=True):
         known = known_rows(setup.corpus, plan.fold.test, view, examiner.attends)
         batch = largest_batch(plan.data.train, plan.data.buckets, examiner.program.config.batch_size)
-        first = unstack(examiner.program.init([member], batch), 0)
+        first = unstack(examiner.program.init([member], batch, plan.data.words), 0)
         for state, out in ((found.state, trained), (first, untrained)):
             out += (
                 examiner.examine(state, plan.preprocessing, setup.corpus, known, view) if len(known) else []
             )
     keep = chosen([one.id for one in trained])
-    return AttentionRecord.of(trained, untrained, rate_of(setup.corpus, examiner.attends), keep)
+    return AttentionRecord.of(trained, untrained, examiner.rate(setup.corpus), keep)
 
 
 def _train_fold(

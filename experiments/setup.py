@@ -4,6 +4,7 @@ Shared by the scripts that train or predict, so that all of them see the same da
 """
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +20,13 @@ from mer_jax.data.examples import make_examples
 from mer_jax.data.preprocessing import Preprocessing, balanced_weights
 from mer_jax.data.scaling import scale_by_speaker
 from mer_jax.data.splits import Fold
+from mer_jax.data.vocabulary import WORDS, Coverage, Vocabulary, tokens
 from mer_jax.errors import InputError
 from mer_jax.evaluation.findings import Finding
 from mer_jax.evaluation.leakage import Fitted, audit
 from mer_jax.evaluation.protocol import Protocol
 from mer_jax.evaluation.votes import soft_labels, unvoted
+from mer_jax.features.word_vectors import WordVectors, read_word_vectors, table
 from mer_jax.models.base import Task
 from mer_jax.training.data_parallel import DataParallel
 from mer_jax.training.loop import FoldData
@@ -54,17 +57,23 @@ class Setup:
 
     def audit(self) -> tuple[Finding, ...]:
         """The leakage audit of this setup's folds and of what was fitted for them."""
+        data = self.experiment.data
+        statistics = (
+            "feature scaling",
+            "sequence lengths",
+            *(["vocabulary"] if WORDS in data.modalities else []),
+        )
         fitted = [
             Fitted(name, plan.preprocessing.rows, number)
             for number, plan in enumerate(self.plans)
-            for name in ("feature scaling", "sequence lengths")
+            for name in statistics
         ]
-        modalities = self.experiment.data.modalities
-        found = audit(self.corpus, self.folds, self.protocol, fitted, modalities, strict=False)
-        return (*self._untrained(), *self._scaled_by_speaker(), *self._unvoted(), *found)
+        found = audit(self.corpus, self.folds, self.protocol, fitted, data.view.streams, strict=False)
+        own = (self._untrained, self._scaled_by_speaker, self._unvoted, self._unknown_words, self._untimed)
+        return (*(finding for check in own for finding in check()), *found)
 
     def _untrained(self) -> Iterator[Finding]:
-        for modality in self.experiment.data.modalities:
+        for modality in self.experiment.data.view.streams:
             there = np.array([utterance.has(modality) for utterance in self.corpus.utterances])
             if any(there[fold.test].any() and not there[fold.train].any() for fold in self.folds):
                 message = (
@@ -88,6 +97,21 @@ class Setup:
                 message = f"{without} of {len(rows)} train utterances have no votes: their label is learned"
                 yield Finding("votes", "note", message)
 
+    def _unknown_words(self) -> Iterator[Finding]:
+        for plan in self.plans[:1]:
+            if plan.preprocessing.vocabulary is not None:
+                spoken = [tokens(self.corpus.utterances[row]) for row in plan.fold.test]
+                coverage = plan.preprocessing.vocabulary.coverage(spoken)
+                shares = {"tokens": coverage.share_of_tokens, "types": coverage.share_of_types}
+                sentence = coverage.sentence("the vocabulary of train")
+                yield Finding("unknown_words", "note", f"test of fold {plan.fold.name}: {sentence}", shares)
+
+    def _untimed(self) -> Iterator[Finding]:
+        if self.experiment.data.timed:
+            without = sum(len(u.aligned_spans()) == 0 for u in self.corpus.utterances)
+            message = f"{without} of {len(self.corpus)} utterances have no word times: their words attend to nothing"
+            yield Finding("word_times", "note" if without else "ok", message, {"without": without})
+
     def program(self) -> Program:
         """The system and its compiled steps."""
         return make_program(self.experiment, self.protocol, self.corpus)
@@ -103,9 +127,17 @@ def set_up(experiment: Experiment[Any], prepared: Path, data_dir: Path | None) -
 
 def make_program(experiment: Experiment[Any], protocol: Protocol, corpus: Corpus) -> Program:
     """The experiment's system for the features of `corpus` and the targets of `protocol`."""
-    dims = {m: corpus.spec.modality(m).dim for m in experiment.data.modalities}
-    classification = protocol.config.task == "classification"
-    task = Task(dims, len(protocol.targets), classification, experiment.data.unit)
+    data, streams = experiment.data, [corpus.spec.modality(m) for m in experiment.data.view.streams]
+    dims = {m.name: m.dim for m in streams} | ({WORDS: 1} if WORDS in data.modalities else {})
+    task = Task(
+        {m: dims[m] for m in data.modalities},
+        len(protocol.targets),
+        protocol.config.task == "classification",
+        data.unit,
+        {m.name: data.view.rate(m) for m in streams if m.rate},
+        data.vocabulary if WORDS in data.modalities else 0,
+        data.timed,
+    )
     experiment.model.build(task)  # what a system refuses, it refuses here
     training = experiment.training
     return Program(experiment.model, task, training, DataParallel(training.parallel))
@@ -120,8 +152,8 @@ def open_corpus(config: DataConfig, prepared: Path, data_dir: Path | None) -> Co
             source = data_dir / folder if data_dir is not None and folder else None
             print(f"preparing {config.corpus} below {prepared} ...", file=sys.stderr)
             prepare(config.corpus, source, prepared, check=lambda corpus: require_sound(examine(corpus)))
-    corpus = load(config.corpus, prepared, config.modalities)
-    return scale_by_speaker(corpus, config.modalities) if config.scaling == "speaker" else corpus
+    corpus = load(config.corpus, prepared, config.view.streams)
+    return scale_by_speaker(corpus, config.view.streams) if config.scaling == "speaker" else corpus
 
 
 def _plan(experiment: Experiment[Any], protocol: Protocol, corpus: Corpus, fold: Fold) -> FoldPlan:
@@ -140,6 +172,7 @@ def _plan(experiment: Experiment[Any], protocol: Protocol, corpus: Corpus, fold:
         buckets=training.buckets,
         length_quantile=training.length_quantile,
         masks=config.masks,
+        vocabulary=config.vocabulary,
     )
     weights = None
     if training.class_weights == "balanced":
@@ -148,8 +181,29 @@ def _plan(experiment: Experiment[Any], protocol: Protocol, corpus: Corpus, fold:
                 "training.class_weights=balanced needs classes; the protocol's task is regression"
             )
         weights = balanced_weights(targets[fold.train], len(protocol.targets))
-    scale = preprocessing.scaler
     data = FoldData(
-        fold.name, scale(train), scale(dev), preprocessing.buckets, weights, len(protocol.targets)
+        fold.name,
+        preprocessing(train),
+        preprocessing(dev),
+        preprocessing.buckets,
+        weights,
+        len(protocol.targets),
+        pretrained(config.vectors, corpus, preprocessing.vocabulary),
     )
     return FoldPlan(fold, data, preprocessing)
+
+
+def pretrained(path: str, corpus: Corpus, vocabulary: Vocabulary | None) -> np.ndarray | None:
+    """Rows of a table of words to start from, or None where no vectors are given."""
+    if not path or vocabulary is None:
+        return None
+    vectors = _vectors(path, tuple(sorted({token for u in corpus.utterances for token in tokens(u)})))
+    return table(vectors, vocabulary.words, vocabulary.size, seed=0)
+
+
+@functools.lru_cache(maxsize=1)
+def _vectors(path: str, wanted: tuple[str, ...]) -> WordVectors:
+    """Read once for all folds."""
+    found = read_word_vectors(Path(path), wanted)
+    print(Coverage.measure([wanted], set(found.words)).sentence(path), file=sys.stderr)
+    return found

@@ -14,6 +14,7 @@ from flax import struct
 from numpy.typing import DTypeLike
 
 from mer_jax.data.examples import ExampleSet
+from mer_jax.data.vocabulary import WORDS
 
 Masks = Literal["true", "nonzero"]
 
@@ -29,6 +30,8 @@ class Batch(struct.PyTreeNode):
     slots: [batch] int32 place in the whole batch, the same on any number of devices.
     soft_targets: [..., classes] float32 with the axes of `targets`, zeros on padding; None
         where hard targets are learned.
+    spans: [batch, time of the examples' `timed` modality, 2] float32, the seconds in which each
+        word is spoken, (0, -1) where that is not known or there is no word; or None.
     """
 
     features: Mapping[str, Any]
@@ -38,6 +41,7 @@ class Batch(struct.PyTreeNode):
     rows: Any
     slots: Any
     soft_targets: Any = None
+    spans: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +50,8 @@ class Buckets:
     are cut at the last length; otherwise one more bucket holds them.
 
     masks: "true" masks padding; "nonzero" masks every frame whose features are all zero, as
-    Keras' Masking(0) does, and so can't tell a true zero from padding.
+    Keras' Masking(0) does, and so can't tell a true zero from padding (words aside, whose zero
+    is an unknown one).
     """
 
     lengths: Mapping[str, tuple[int, ...]]
@@ -166,7 +171,8 @@ def _pad(
     for modality, edges in buckets.lengths.items():
         sequences = [examples.features[modality][i] for i in members]
         features[modality], mask = _pad_sequences(sequences, batch_size, edges[bucket])
-        masks[modality] = features[modality].any(axis=2) if buckets.masks == "nonzero" else mask
+        by_value = buckets.masks == "nonzero" and modality != WORDS
+        masks[modality] = features[modality].any(axis=2) if by_value else mask
     per_step = examples.unit == "dialogue"
     width = next(iter(buckets.lengths.values()))[bucket] if per_step else 1
     shape = (batch_size, width)
@@ -182,7 +188,21 @@ def _pad(
     if not per_step:
         rows, targets, weights = rows[:, 0], targets[:, 0], weights[:, 0]
         soft = None if soft is None else soft[:, 0]
-    return Batch(features, masks, targets, weights, rows, np.arange(batch_size, dtype=np.int32), soft)
+    slots = np.arange(batch_size, dtype=np.int32)
+    return Batch(features, masks, targets, weights, rows, slots, soft, _spans(examples, members, features))
+
+
+def _spans(
+    examples: ExampleSet, members: np.ndarray, features: Mapping[str, np.ndarray]
+) -> np.ndarray | None:
+    if examples.spans is None:
+        return None
+    size, time, _ = features[examples.timed].shape
+    padded = np.tile(np.array([0, -1], np.float32), (size, time, 1))
+    for place, member in enumerate(members):
+        spans = examples.spans[member][:time]
+        padded[place, : len(spans)] = spans
+    return padded
 
 
 def _pad_positions(

@@ -1,4 +1,4 @@
-"""What is fitted on a fold's train examples before any network: scaling and padded lengths."""
+"""What is fitted on a fold's train examples before any network: scaling, padded lengths, vocabulary."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,18 +9,21 @@ import numpy as np
 from mer_jax.data.batching import Buckets, Masks
 from mer_jax.data.examples import ExampleSet
 from mer_jax.data.scaling import Scaler
+from mer_jax.data.vocabulary import WORDS, Vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """A fold's scaler and buckets, saved with the run so that new data meet the same ones.
+    """A fold's scaler, buckets and vocabulary, saved with the run so that new data meet the same ones.
 
-    rows: numbers of the utterances both were fitted on, for the leakage audit; not saved.
+    rows: numbers of the utterances they were fitted on, for the leakage audit; not saved.
+    vocabulary: where words are among the modalities.
     """
 
     scaler: Scaler
     buckets: Buckets
     rows: np.ndarray
+    vocabulary: Vocabulary | None = None
 
     @classmethod
     def fit(
@@ -32,11 +35,24 @@ class Preprocessing:
         buckets: int,
         length_quantile: float,
         masks: Masks = "true",
+        vocabulary: int = 2,
     ) -> "Preprocessing":
-        """Fits on `train` alone."""
+        """Fits on `train` alone; vocabulary: its size, unknown words included."""
         scaler = Scaler.fit(train, outlier_limit) if scale else Scaler.identity(train)
         fitted = Buckets.fit(train, buckets, length_quantile, masks=masks)
-        return cls(scaler, fitted, np.concatenate(list(train.rows)))
+        words = None
+        if WORDS in train.features:
+            words = Vocabulary.fit([x[:, 0].tolist() for x in train.features[WORDS]], vocabulary)
+        return cls(scaler, fitted, np.concatenate(list(train.rows)), words)
+
+    def __call__(self, examples: ExampleSet) -> ExampleSet:
+        """Scaled features, and ids (as float32, [time, 1]) in place of words."""
+        scaled = self.scaler(examples)
+        if self.vocabulary is None:
+            return scaled
+        ids = [self.vocabulary.encode(x[:, 0].tolist()) for x in examples.features[WORDS]]
+        features = {**scaled.features, WORDS: [x.astype(np.float32)[:, None] for x in ids]}
+        return dataclasses.replace(scaled, features=features)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -46,6 +62,7 @@ class Preprocessing:
             "lengths": dict(self.buckets.lengths),
             "truncate": self.buckets.truncate,
             "masks": self.buckets.masks,
+            "vocabulary": None if self.vocabulary is None else self.vocabulary.to_json(),
         }
 
     @classmethod
@@ -55,7 +72,9 @@ class Preprocessing:
         limit = np.inf if data["limit"] is None else data["limit"]
         lengths = {m: tuple(x) for m, x in data["lengths"].items()}
         buckets = Buckets(lengths, data["truncate"], data.get("masks", "true"))
-        return cls(Scaler(mean, sd, limit), buckets, np.zeros(0, int))
+        words = data.get("vocabulary")
+        vocabulary = None if words is None else Vocabulary.from_json(words)
+        return cls(Scaler(mean, sd, limit), buckets, np.zeros(0, int), vocabulary)
 
 
 def balanced_weights(targets: np.ndarray, classes: int) -> np.ndarray:

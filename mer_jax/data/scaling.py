@@ -2,15 +2,18 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
 from mer_jax.data.corpus import Corpus
 from mer_jax.data.examples import ExampleSet
+from mer_jax.data.schema import WAVEFORM
+from mer_jax.data.vocabulary import WORDS
 
 Scaling = Literal["train", "speaker", "none"]
+UNSCALED = (WORDS, WAVEFORM)  # names; and samples, which a system standardises by clip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Scaler:
     limit: standard deviations beyond which a value is an outlier.
 
     NaN marks a vector that is missing: it is left out of the fit and becomes 0, the mean.
+    Words and waveforms stay as they are.
     """
 
     mean: Mapping[str, np.ndarray]
@@ -31,33 +35,38 @@ class Scaler:
     def fit(cls, examples: ExampleSet, limit: float) -> "Scaler":
         """Means and standard deviations over the frames of `examples`."""
         stacked = {
-            m: np.concatenate([*x, np.zeros((0, x[0].shape[1]))]) for m, x in examples.features.items()
+            m: np.concatenate([*x, np.zeros((0, x[0].shape[1]))]) for m, x in _scaled(examples).items()
         }
         return cls(*_moments(stacked), limit)
 
     @classmethod
     def identity(cls, examples: ExampleSet) -> "Scaler":
         """Leaves features as they are (missing ones become 0)."""
-        dims = {m: x[0].shape[1] for m, x in examples.features.items()}
+        dims = {m: x[0].shape[1] for m, x in _scaled(examples).items()}
         return cls(
             {m: np.zeros(d) for m, d in dims.items()}, {m: np.ones(d) for m, d in dims.items()}, np.inf
         )
 
     def __call__(self, examples: ExampleSet) -> ExampleSet:
-        features = {m: [self._scale(m, x) for x in xs] for m, xs in examples.features.items()}
-        return dataclasses.replace(examples, features=features)
+        scaled = {m: [self._scale(m, x) for x in xs] for m, xs in _scaled(examples).items()}
+        return dataclasses.replace(examples, features={**examples.features, **scaled})
 
     def _scale(self, modality: str, frames: np.ndarray) -> np.ndarray:
         scaled = (frames - self.mean[modality]) / self.sd[modality]
         return np.nan_to_num(np.clip(scaled, -self.limit, self.limit)).astype(np.float32)
 
 
+def _scaled(examples: ExampleSet) -> dict[str, Sequence[np.ndarray]]:
+    return {m: x for m, x in examples.features.items() if m not in UNSCALED}
+
+
 def scale_by_speaker(corpus: Corpus, modalities: tuple[str, ...]) -> Corpus:
     """Standardises each speaker's features by that speaker's own frames.
 
     Uses no label, but does use the inputs of test speakers: other data, with a content hash,
-    and so a protocol, of their own; the leakage audit names it.
+    and so a protocol, of their own; the leakage audit names it. Waveforms stay as they are.
     """
+    modalities = tuple(m for m in modalities if m not in UNSCALED)
     speakers = corpus.column("speaker")
     utterances = list(corpus.utterances)
     for speaker in sorted(set(speakers.tolist())):

@@ -15,6 +15,7 @@ import numpy as np
 SCHEMA_VERSION = 1
 SPLITS = ("train", "dev", "test")
 UNSPLIT = "all"
+WAVEFORM = "waveform"  # the modality whose frames are samples of sound
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +94,12 @@ class Utterance:
     def has(self, modality: str) -> bool:
         """Whether the modality is there, with at least one frame."""
         return modality in self.features and len(self.features[modality]) > 0
+
+    def aligned_spans(self) -> np.ndarray:
+        """[words, 2] seconds from the utterance's start: where in the sound each word lies, as an
+        aligner finds it; empty where nothing is known. A generated sound may lag behind its
+        words, and its generator tells by how much."""
+        return np.asarray(self.truth.get("alignment", self.word_spans), np.float64).reshape(-1, 2)
 
     def digest(self) -> bytes:
         """SHA-256 of everything the utterance holds, the same on every machine."""

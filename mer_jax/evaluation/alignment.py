@@ -2,14 +2,6 @@
 
 import numpy as np
 
-from mer_jax.data.schema import Utterance
-
-
-def true_spans(utterance: Utterance) -> np.ndarray:
-    """[words, 2] seconds from the utterance's start: of what the audio does for each word where a
-    generator tells (its lag included), else of the words; empty where nothing is known."""
-    return np.asarray(utterance.truth.get("alignment", utterance.word_spans), np.float64).reshape(-1, 2)
-
 
 def with_neighbours(spans: np.ndarray) -> np.ndarray:
     """[words, 2] from the beginning of the word before to the end of the word after; the first
@@ -38,7 +30,7 @@ def mass_within(weights: np.ndarray, positions: np.ndarray, spans: np.ndarray, r
 
     weights: a_t(s), [words, keys], not negative.
     positions: the frame s of each weight, -1 where there is none.
-    spans: b_t and e_t in seconds, [words, 2]. rate: frames per second.
+    spans: b_t and e_t in seconds, [words, 2]. rate: frames (what is attended to) per second.
     """
     start = np.maximum(positions / rate, spans[:, :1])
     end = np.minimum((positions + 1) / rate, spans[:, 1:])
@@ -50,3 +42,13 @@ def entropy(weights: np.ndarray) -> np.ndarray:
     """[words] -sum_s p_t(s) log p_t(s) in nats, of the weights divided by their sum."""
     p = shares(weights)
     return -(p * np.log(np.where(p > 0, p, 1))).sum(axis=1)
+
+
+def width(nats: np.ndarray, rate: float) -> np.ndarray:
+    """[words] seconds: exp(H_t) / rate, of an entropy H_t in nats.
+
+    exp(H_t) is the distribution's perplexity (Jelinek, Mercer, Bahl and Baker 1977), the
+    effective number of attended frames: n where the attention is even over n of them.
+    rate: frames per second.
+    """
+    return np.exp(nats) / rate

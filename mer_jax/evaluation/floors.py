@@ -9,7 +9,7 @@ regression: `mean`, `linear`, `best_single_modality`, `tfidf`.
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from mer_jax.data.corpus import Corpus
 from mer_jax.data.splits import Fold
+from mer_jax.data.vocabulary import WORDS
 from mer_jax.errors import InputError
 from mer_jax.evaluation.metrics import classification_metrics, regression_metrics
 from mer_jax.evaluation.predictions import Predictions
@@ -66,9 +67,18 @@ class _Task:
         return _selection_score(self.protocol, self.targets[self.fold.dev], predicted)
 
 
+class _Linear(NamedTuple):
+    """Score on dev, predictions of dev and test, and what was chosen."""
+
+    score: float
+    dev: np.ndarray
+    test: np.ndarray
+    detail: str
+
+
 def summaries_of(corpus: Corpus, modalities: Sequence[str]) -> dict[str, Summary]:
     """The summaries that `fit_floors` needs; make them once where there are many folds."""
-    return {name: summarise(corpus, name) for name in modalities}
+    return {name: summarise(corpus, name) for name in modalities if name != WORDS}
 
 
 def fit_floors(
@@ -80,16 +90,18 @@ def fit_floors(
 ) -> dict[str, FloorPrediction]:
     """Every floor of one fold. `tfidf` is there where half of train has transcripts.
 
-    modalities: those the model is given. summaries: `summaries_of(corpus, modalities)`,
+    modalities: those the model is given; the linear model of words is `tfidf`, and `linear` is it
+    too where there is nothing else. summaries: `summaries_of(corpus, modalities)`,
     to save time. Raises InputError for an unknown modality or non-finite features.
     """
     summaries = summaries_of(corpus, modalities) if summaries is None else summaries
     regression = protocol.config.task == "regression"
     task = _Task(fold, protocol, protocol.intensities(corpus) if regression else protocol.labels(corpus))
     floors = {"mean": _mean(task)} if regression else {"majority": _majority(task), "prior": _prior(task)}
-    floors |= _feature_floors(task, summaries, modalities)
     text = _tfidf(task, corpus)
-    return floors if text is None else floors | {"tfidf": text}
+    streams = [name for name in modalities if name != WORDS]
+    floors |= _feature_floors(task, summaries, streams, text if WORDS in modalities else None)
+    return floors if text is None else floors | {"tfidf": _prediction(text)}
 
 
 def pool_floors(
@@ -158,26 +170,31 @@ def _mean(task: _Task) -> FloorPrediction:
 
 
 def _feature_floors(
-    task: _Task, summaries: Mapping[str, Summary], modalities: Sequence[str]
+    task: _Task, summaries: Mapping[str, Summary], streams: Sequence[str], words: _Linear | None
 ) -> dict[str, FloorPrediction]:
+    """The linear model of all streams, and the best on dev of one stream each and of the words."""
     train = task.fold.train
-    usable = [name for name in modalities if summaries[name].present[train].any()]
-    if not usable:
+    usable = [name for name in streams if summaries[name].present[train].any()]
+    single = {name: _summarised(task, summaries, [name]) for name in usable}
+    single |= {} if words is None else {WORDS: words}
+    if not single:
         return {}
+    best = max(single, key=lambda name: single[name].score)
+    everything = _summarised(task, summaries, usable) if len(usable) > 1 else next(iter(single.values()))
+    return {"linear": _prediction(everything), "best_single_modality": _prediction(single[best])}
+
+
+def _summarised(task: _Task, summaries: Mapping[str, Summary], names: Sequence[str]) -> _Linear:
     model = "ridge regression" if task.protocol.config.task == "regression" else "logistic regression"
-    single = {name: _best_linear(task, design(summaries, [name], train), _LINEAR) for name in usable}
-    best = max(usable, key=lambda name: single[name][0])
-    everything = single[best]
-    if len(usable) > 1:
-        everything = _best_linear(task, design(summaries, usable, train), _LINEAR)
-    made = {"linear": ("+".join(usable), everything), "best_single_modality": (best, single[best])}
-    return {
-        floor: FloorPrediction(dev, test, f"{model} on the utterance summaries of {of}, {choice}")
-        for floor, (of, (_, dev, test, choice)) in made.items()
-    }
+    found = _best_linear(task, design(summaries, names, task.fold.train), _LINEAR)
+    return found._replace(detail=f"{model} on the utterance summaries of {'+'.join(names)}, {found.detail}")
 
 
-def _tfidf(task: _Task, corpus: Corpus) -> FloorPrediction | None:
+def _prediction(found: _Linear) -> FloorPrediction:
+    return FloorPrediction(found.dev, found.test, found.detail)
+
+
+def _tfidf(task: _Task, corpus: Corpus) -> _Linear | None:
     texts = [u.transcript.replace("\u2019", "'").strip() for u in corpus.utterances]
     if np.mean([bool(texts[row]) for row in task.fold.train]) < TEXT_SHARE:
         return None
@@ -185,15 +202,12 @@ def _tfidf(task: _Task, corpus: Corpus) -> FloorPrediction | None:
         ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32, token_pattern=r"[\w']+|[!?]"
     )
     words.fit([texts[row] for row in task.fold.train])
-    _, dev, test, choice = _best_linear(task, words.transform(texts), _TFIDF)
-    return FloorPrediction(dev, test, f"TF-IDF of words and word pairs, {choice}")
+    found = _best_linear(task, words.transform(texts), _TFIDF)
+    return found._replace(detail=f"TF-IDF of words and word pairs, {found.detail}")
 
 
-def _best_linear(
-    task: _Task, inputs: Any, grid: Mapping[str, Sequence[float]]
-) -> tuple[float, np.ndarray, np.ndarray, str]:
-    """dev score, dev and test predictions and the choice, of the best on dev; the more
-    regularised one where two are equal."""
+def _best_linear(task: _Task, inputs: Any, grid: Mapping[str, Sequence[float]]) -> _Linear:
+    """The best on dev; the more regularised one where two are equal."""
     fold = task.fold
     kind = task.protocol.config.task
     fit = _ridge if kind == "regression" else _logistic
@@ -202,9 +216,9 @@ def _best_linear(
     for strength, predict in zip(grid[kind], models, strict=True):
         dev = predict(inputs[fold.dev])
         score = task.dev_score(dev)
-        if best is None or score > best[0]:
+        if best is None or score > best.score:
             name = "alpha" if kind == "regression" else "C"
-            best = (score, dev, predict(inputs[fold.test]), f"{name}={strength:g}")
+            best = _Linear(score, dev, predict(inputs[fold.test]), f"{name}={strength:g}")
     assert best is not None
     return best
 

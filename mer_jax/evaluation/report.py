@@ -4,6 +4,7 @@ The page holds everything it needs (plotly.js included) and opens offline.
 """
 
 import dataclasses
+import html
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,9 +105,9 @@ def _attention_section(record: AttentionRecord, m: Mapping[str, Any]) -> Section
     return Section(
         "attention",
         "Attention and the true word times",
-        report_tables.attention(m),
+        report_tables.attention(m) + f"<p class='caption'>{html.escape(report_words.attention_width(m))}</p>",
         figure=heat_maps(record),
-        caption=report_words.attention_caption(m),
+        caption=report_words.attention_caption(m, {e.trace_name for e in record.examples}),
         wide=True,
     )
 

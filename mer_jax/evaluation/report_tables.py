@@ -85,6 +85,7 @@ def attention(m: Mapping[str, Any]) -> str:
         "mass_in_span": "Mass within the word's true span",
         "mass_within_one_word": "Mass within \N{PLUS-MINUS SIGN}1 word of it",
         "entropy": "Entropy, nats",
+        "width": "Width, s",
     }
     head = "".join(f"<th class='number'>{title}</th>" for title in columns.values())
     body = "".join(

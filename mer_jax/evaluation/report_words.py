@@ -1,9 +1,10 @@
 """The report's sentences: badges, the summary in plain words, captions."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from mer_jax.data.schema import WAVEFORM
 from mer_jax.evaluation.additive import LOWER_IS_BETTER
 from mer_jax.evaluation.figure_style import FLOOR_LABELS, METRIC_LABELS
 
@@ -114,14 +115,39 @@ def caption(name: str, m: Mapping[str, Any]) -> str:
     }[name]
 
 
-def attention_caption(m: Mapping[str, Any]) -> str:
-    """What the heat-maps show, and what chance would give."""
+def attention_width(m: Mapping[str, Any]) -> str:
+    """How much of the audio a word's attention spreads over, beside attention that has learned nothing."""
+    found = m["attention"]
+    states = (found, found["untrained"], found["uniform"], found["uniform_everywhere"])
+    trained, untrained, even, everywhere = (
+        f"{state['entropy']:.2f} nats and {state['width']:.2f} s" for state in states
+    )
+    return (
+        f"The trained attention of a word has an entropy and a width of {trained}, the untrained one of {untrained}; "
+        f"spread evenly over what the word can reach it would have {even}, over the whole utterance {everywhere} "
+        "(means over words). The width is how long exp(entropy) steps of the audio last, the number of steps that "
+        "even attention of the same entropy covers."
+    )
+
+
+def attention_caption(m: Mapping[str, Any], sounds: Collection[str]) -> str:
+    """What the heat-maps and the `sounds` under them show, and what chance would give."""
     found, even = m["attention"], m["attention"]["uniform"]
     return (
         f"{found['n']:,} words of {found['utterances']:,} test utterances; every row of a heat-map is a word and "
-        "adds up to 1, its true span is outlined, and white is out of its reach. Chance: attention spread evenly "
-        f"over what a word can reach puts {even['mass_within_one_word']:.0%} of its mass between the beginning of "
-        f"the word before and the end of the word after ({even['mass_in_span']:.0%} within the word itself); the "
-        f"trained one puts {found['mass_within_one_word']:.0%} ({found['mass_in_span']:.0%}) there. The examples "
-        "are evenly spaced among the test utterances in order of id."
+        f"adds up to 1, its true span is outlined, and white is out of its reach. {_sounds(sounds)}Chance: attention "
+        f"spread evenly over what a word can reach puts {even['mass_within_one_word']:.0%} of its mass between the "
+        f"beginning of the word before and the end of the word after ({even['mass_in_span']:.0%} within the word "
+        f"itself); the trained one puts {found['mass_within_one_word']:.0%} ({found['mass_in_span']:.0%}) there. The "
+        "examples are evenly spaced among the test utterances in order of id."
     )
+
+
+def _sounds(names: Collection[str]) -> str:
+    told = [
+        "the waveform, from its lowest to its highest sample"
+        if name == WAVEFORM
+        else f"the {name}, as the model reads them"
+        for name in sorted(names)
+    ]
+    return f"Beneath, over the same time: {', or '.join(told)}. " if told else ""

@@ -29,12 +29,21 @@ class Outputs(struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What a system is built for: features per modality, outputs, unit of an example."""
+    """What a system is built for.
+
+    dims: features per modality. targets, classification: what it is to tell. unit: of an example.
+    rates: modality -> steps per second, where they have a clock.
+    vocabulary: rows of the table of words, where words are a modality.
+    timed: the modality whose steps are words with known times, or empty.
+    """
 
     dims: Mapping[str, int]
     targets: int
     classification: bool
     unit: Unit
+    rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    vocabulary: int = 0
+    timed: str = ""
 
 
 def valid_positions(batch: Batch) -> Bool[Array, "*positions"]:

@@ -10,6 +10,7 @@ from mer_jax.data.batching import Batch
 from mer_jax.errors import InputError, nearest
 from mer_jax.models.base import Outputs, Task, valid_positions
 from mer_jax.nn.classifier import RecurrentClassifier, RecurrentConfig
+from mer_jax.nn.front_end import FrontEnd
 from mer_jax.nn.fusion import Lengths, one_clock
 
 
@@ -47,6 +48,7 @@ class EarlyFusion(nn.Module):
 
     @nn.compact
     def __call__(self, batch: Batch, train: bool) -> Outputs:
+        batch = FrontEnd(self.config.front, self.task.vocabulary, name="front")(batch)
         ordered = {m: batch.features[m] for m in self.task.dims}
         clock = self.config.clock or next(iter(ordered))
         masks = {m: batch.masks[m] for m in ordered}

@@ -11,6 +11,7 @@ from mer_jax import losses
 from mer_jax.data.batching import Batch
 from mer_jax.models.base import Outputs, Task, valid_positions
 from mer_jax.nn.classifier import RecurrentClassifier, RecurrentConfig
+from mer_jax.nn.front_end import FrontEnd
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,7 @@ class LateFusion(nn.Module):
 
     @nn.compact
     def __call__(self, batch: Batch, train: bool) -> Outputs:
+        batch = FrontEnd(self.config.front, self.task.vocabulary, name="front")(batch)
         logits, states, present = {}, {}, {}
         for modality in self.task.dims:
             classifier = RecurrentClassifier(

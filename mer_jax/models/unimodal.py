@@ -10,6 +10,7 @@ from mer_jax.data.batching import Batch
 from mer_jax.errors import InputError
 from mer_jax.models.base import Outputs, Task, valid_positions
 from mer_jax.nn.classifier import RecurrentClassifier, RecurrentConfig
+from mer_jax.nn.front_end import FrontEnd
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Unimodal(nn.Module):
 
     @nn.compact
     def __call__(self, batch: Batch, train: bool) -> Outputs:
+        batch = FrontEnd(self.config.front, self.task.vocabulary, name="front")(batch)
         (modality,) = self.task.dims
         classifier = RecurrentClassifier(self.config, self.task.targets, self.task.unit == "dialogue")
         slots = batch.slots if train else None

@@ -1,7 +1,7 @@
 """Attention of one sequence's states to another's, after Luong, Pham and Manning 2015."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -65,8 +65,84 @@ class Attended(struct.PyTreeNode):
     weights: Any = None
 
 
+class Matrices(NamedTuple):
+    """The parameters of attention, without biases; None where a score or alignment has no use for one.
+
+    W: [h, s] of the general score. W1: [h, size], W2: [s, size], v: [size] of the concat score.
+    W_p: [h, size] (one row more with the relative position), v_p: [size] of local-p.
+    W_c: [s + h, size] of the attentional vector.
+    """
+
+    W: Any
+    W1: Any
+    W2: Any
+    v: Any
+    W_p: Any
+    v_p: Any
+    W_c: Any
+
+
+def matrices(module: nn.Module, config: AttentionConfig, h: int, s: int) -> Matrices:
+    """The parameters of `config` for states of h and s features, owned by `module`."""
+    size, score, local = config.size, config.score, config.alignment == "local_p"
+
+    def when(needed: bool, name: str, start: Any, *shape: int) -> Any:
+        return module.param(name, start, shape) if needed else None
+
+    placed, concat = config.relative_position, score == "concat"
+    starts = (_on_diagonal, nn.initializers.constant(size**-0.5)) if placed else (ORDINARY, ORDINARY)
+    v = when(concat, "v", ORDINARY, size, 1)
+    W, W1 = when(score == "general", "W", EVEN, h, s), when(concat, "W1", ORDINARY, h, size)
+    W2 = when(concat, "W2", ORDINARY, s, size)
+    W_p, v_p = when(local, "W_p", starts[0], h + placed, size), when(local, "v_p", starts[1], size, 1)
+    W_c = when(True, "W_c", ORDINARY, s + h, size)
+    return Matrices(W, W1, W2, None if v is None else v[:, 0], W_p, None if v_p is None else v_p[:, 0], W_c)
+
+
+class Parameters(nn.Module):
+    """`matrices` as a module of its own, under the names they have in `Attention`."""
+
+    config: AttentionConfig
+    h: int
+    s: int
+
+    @nn.compact
+    def __call__(self) -> Matrices:
+        return matrices(self, self.config, self.h, self.s)
+
+
+def query_of(given: Matrices, decoder: Float[Array, "*batch h"]) -> Float[Array, "*batch d"]:
+    """h_t as `kernels.attention.attend` takes it: h (dot), W^T h (general), W1^T h (concat)."""
+    projection = given.W if given.W1 is None else given.W1
+    return decoder if projection is None else decoder @ projection
+
+
+def key_of(given: Matrices, encoder: Float[Array, "batch n s"]) -> Float[Array, "batch n d"]:
+    """s, or W2^T s of the concat score."""
+    return encoder if given.W2 is None else encoder @ given.W2
+
+
+def centre_of(
+    given: Matrices,
+    decoder: Float[Array, "*batch h"],
+    place: Float[Array, "*batch"],
+    length: Float[Array, "*#batch"],
+) -> Float[Array, "*batch"]:
+    """p_t = n sigmoid(v_p . tanh(W_p h_t)); place: logit of the relative position, for a W_p that sees it."""
+    if given.W_p.shape[0] > decoder.shape[-1]:
+        decoder = jnp.concatenate([decoder, place[..., None]], axis=-1)
+    return length * nn.sigmoid(jnp.tanh(decoder @ given.W_p) @ given.v_p)
+
+
+def attentional(
+    given: Matrices, context: Float[Array, "*batch s"], decoder: Float[Array, "*batch h"]
+) -> Float[Array, "*batch size"]:
+    """h~_t = tanh(W_c [c_t; h_t])."""
+    return jnp.tanh(jnp.concatenate([context, decoder], axis=-1) @ given.W_c)
+
+
 class Attention(nn.Module):
-    """The attentional vector of each decoder state over the encoder's states.
+    """The attentional vector of each decoder state over the encoder's states, all at once.
 
         score(h_t, s) = h_t . s                  dot
                         h_t^T W s                general
@@ -111,16 +187,21 @@ class Attention(nn.Module):
         Raises:
             InputError: spans missing or too many, or two sizes under the dot score.
         """
-        self._check(decoder, encoder, spans)
-        query, key, vector = self._projected(decoder, encoder)
+        check(self.config, decoder.shape[-1], encoder.shape[-1], spans)
+        given = matrices(self, self.config, decoder.shape[-1], encoder.shape[-1])
         lengths, encoder_lengths = last_place(mask), last_place(encoder_mask)
-        alignment = self._alignment(decoder, lengths, encoder_lengths, spans)
+        if self.config.alignment == "local_p":
+            places = logit_of_place(lengths, decoder.shape[1], decoder.dtype)
+            centres = centre_of(given, decoder, places, encoder_lengths.astype(decoder.dtype)[:, None])
+            alignment: Any = LocalPredictive(self.config.half_width, centres)
+        else:
+            alignment = laid_out(self.config, spans)
         found = attend(
-            query,
-            key,
+            query_of(given, decoder),
+            key_of(given, encoder),
             encoder,
-            score="dot" if vector is None else "additive",
-            score_vector=vector,
+            score="dot" if given.v is None else "additive",
+            score_vector=given.v,
             alignment=alignment,
             query_lengths=lengths,
             key_lengths=encoder_lengths,
@@ -128,61 +209,36 @@ class Attention(nn.Module):
             return_weights=weights,
         )
         context, shares = found if weights else (found, None)
-        joined = jnp.concatenate([context, decoder], axis=-1)
-        states = jnp.tanh(joined @ self._matrix("W_c", joined.shape[-1], self.config.size))
-        return Attended(context, states, shares)
-
-    def _check(self, decoder, encoder, spans):
-        alignment, sizes = self.config.alignment, (decoder.shape[-1], encoder.shape[-1])
-        if self.config.score == "dot" and sizes[0] != sizes[1]:
-            raise InputError(
-                f"attention: score='dot' needs states of one size, the decoder's have {sizes[0]} and the "
-                f"encoder's {sizes[1]} features; make them equal or use score='general'"
-            )
-        if (alignment == "forced") != (spans is not None):
-            remedy = "give the span of each decoder state" if spans is None else "leave the spans out"
-            given = "none" if spans is None else f"{list(spans.shape)}"
-            raise InputError(f"attention: alignment={alignment!r} with spans {given}; {remedy}")
-
-    def _projected(self, decoder, encoder):
-        """Queries and keys as `attend` takes them, and v of the concat score."""
-        h, s, size = decoder.shape[-1], encoder.shape[-1], self.config.size
-        if self.config.score == "dot":
-            return decoder, encoder, None
-        if self.config.score == "general":
-            return decoder @ self._matrix("W", h, s), encoder, None
-        vector = self._matrix("v", size, 1)[:, 0]
-        return decoder @ self._matrix("W1", h, size), encoder @ self._matrix("W2", s, size), vector
-
-    def _alignment(self, decoder, lengths, encoder_lengths, spans):
-        config = self.config
-        if config.alignment == "window":
-            return SlidingWindow(config.width)
-        if config.alignment == "local_m":
-            return LocalMonotonic(config.half_width)
-        if config.alignment == "local_p":
-            return LocalPredictive(config.half_width, self._centres(decoder, lengths, encoder_lengths))
-        return Global() if spans is None else Forced(spans)
-
-    def _centres(self, decoder, lengths, encoder_lengths):
-        """p_t, [batch, m]."""
-        size, seen, starts = self.config.size, decoder, (ORDINARY, ORDINARY)
-        if self.config.relative_position:
-            seen = jnp.concatenate([decoder, _logits_of_place(decoder, lengths)], axis=-1)
-            starts = (_on_diagonal, nn.initializers.constant(size**-0.5))
-        inner = jnp.tanh(seen @ self.param("W_p", starts[0], (seen.shape[-1], size)))
-        share = nn.sigmoid((inner @ self.param("v_p", starts[1], (size, 1)))[:, :, 0])
-        return encoder_lengths.astype(decoder.dtype)[:, None] * share
-
-    def _matrix(self, name, rows, columns):
-        return self.param(name, EVEN if name == "W" else ORDINARY, (rows, columns))
+        return Attended(context, attentional(given, context, decoder), shares)
 
 
-def _logits_of_place(decoder, lengths):
-    """log(r / (1 - r)) of r = (t + 1/2) / m, [batch, m, 1]; 0 beyond the end."""
-    place = jnp.arange(decoder.shape[1], dtype=decoder.dtype)[None, :] + 0.5
-    left = lengths.astype(decoder.dtype)[:, None] - place
-    return jnp.where(left > 0, jnp.log(place / jnp.maximum(left, 0.5)), 0)[:, :, None]
+def check(config: AttentionConfig, h: int, s: int, spans: Any) -> None:
+    """Raises InputError for two sizes under the dot score, and for spans missing or too many."""
+    if config.score == "dot" and h != s:
+        raise InputError(
+            f"attention: score='dot' needs states of one size, the decoder's have {h} and the "
+            f"encoder's {s} features; make them equal or use score='general'"
+        )
+    if (config.alignment == "forced") != (spans is not None):
+        remedy = "give the span of each decoder state" if spans is None else "leave the spans out"
+        given = "none" if spans is None else f"{list(spans.shape)}"
+        raise InputError(f"attention: alignment={config.alignment!r} with spans {given}; {remedy}")
+
+
+def laid_out(config: AttentionConfig, spans: Any) -> Any:
+    """The alignment, where no state has a say in it: any but local-p."""
+    if config.alignment == "window":
+        return SlidingWindow(config.width)
+    if config.alignment == "local_m":
+        return LocalMonotonic(config.half_width)
+    return Global() if spans is None else Forced(spans, overlapping=True)
+
+
+def logit_of_place(lengths: Int[Array, " batch"], time: int, dtype: Any) -> Float[Array, "batch {time}"]:
+    """log(r / (1 - r)) of r = (t + 1/2) / m; 0 beyond the end."""
+    place = jnp.arange(time, dtype=dtype)[None, :] + 0.5
+    left = lengths.astype(dtype)[:, None] - place
+    return jnp.where(left > 0, jnp.log(place / jnp.maximum(left, 0.5)), 0)
 
 
 def _on_diagonal(key, shape, dtype=jnp.float32):

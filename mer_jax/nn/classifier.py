@@ -9,7 +9,8 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from mer_jax.errors import InputError
-from mer_jax.nn.recurrent import LSTM, BiLSTM
+from mer_jax.nn.front_end import FrontEndConfig
+from mer_jax.nn.recurrent import LAYERS, Cell
 from mer_jax.nn.regularization import BatchNorm, Dropout
 
 
@@ -23,6 +24,8 @@ class RecurrentConfig:
         dropout: rate after every recurrent layer and between dense layers.
         batch_norm: batch normalisation before the first dense layer's ReLU.
         bidirectional: whether the layers read both ways.
+        front: how words and waveforms are read.
+        cell: LSTM or GRU.
         pooling: the vector a sequence becomes: its last state, the mean of its states, or their
             mean and standard deviation (statistics pooling, Snyder et al. 2018).
     """
@@ -32,6 +35,8 @@ class RecurrentConfig:
     dropout: float = 0.3
     batch_norm: bool = False
     bidirectional: bool = True
+    front: FrontEndConfig = dataclasses.field(default_factory=FrontEndConfig)
+    cell: Cell = "lstm"
     pooling: Literal["last", "mean", "statistics"] = "last"
 
     def __post_init__(self) -> None:
@@ -60,7 +65,7 @@ class RecurrentClassifier(nn.Module):
     ) -> tuple[Float[Array, "*positions targets"], Float[Array, "*positions state"]]:
         """`slots` None: no dropout, kept statistics. Returns logits and the state they come from."""
         config = self.config
-        layer = BiLSTM if config.bidirectional else LSTM
+        layer = LAYERS[config.cell, config.bidirectional]
         sequence, last = inputs, inputs[:, 0]
         for hidden in config.hidden:
             sequence, last = layer(hidden)(sequence, mask)

@@ -77,12 +77,14 @@ def masked_moments(
 
 
 def fold_moments(statistics: dict, moments: dict, momentum: float) -> dict:
-    """statistics <- momentum statistics + (1 - momentum) moments, leaf by leaf."""
+    """statistics <- momentum statistics + (1 - momentum) moments, leaf by leaf; those without
+    moments (a table that is not trained) stay."""
     leaves = jax.tree_util.tree_leaves_with_path(moments)
     named = {tuple(_key(p) for p in path if _key(p) != "moments"): leaf for path, leaf in leaves}
 
     def fold(path, old):
-        return momentum * old + (1 - momentum) * named[tuple(_key(p) for p in path)]
+        new = named.get(tuple(_key(p) for p in path))
+        return old if new is None else momentum * old + (1 - momentum) * new
 
     return jax.tree_util.tree_map_with_path(fold, statistics)
 

@@ -25,7 +25,10 @@ from mer_jax.training.state import TrainState, unstack
 
 @dataclasses.dataclass(frozen=True)
 class FoldData:
-    """What the trainer is handed: train and dev, never test."""
+    """What the trainer is handed: train and dev, never test.
+
+    words: rows to start a table of words from, or None.
+    """
 
     name: str
     train: ExampleSet
@@ -33,6 +36,7 @@ class FoldData:
     buckets: Buckets
     class_weights: np.ndarray | None
     targets: int
+    words: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +118,8 @@ class _Run:
         self.records = [_Record() for _ in members]
         self.number, self.batch = 0, 0
         self.seconds_before, self.started = 0.0, time.perf_counter()
-        state = program.init(members, largest_batch(data.train, data.buckets, program.config.batch_size))
+        largest = largest_batch(data.train, data.buckets, program.config.batch_size)
+        state = program.init(members, largest, data.words)
         self.best = jax.tree.map(np.array, state)
         if checkpoints.exists("last"):
             state = self._resume({"now": state, "best": self.best})

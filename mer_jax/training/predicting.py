@@ -23,7 +23,7 @@ def predict_rows(
 ) -> np.ndarray:
     """[members, rows, targets] logits of stacked states in the order of `rows`; no target is
     looked at."""
-    examples = preprocessing.scaler(make_examples(corpus, rows, view, None))
+    examples = preprocessing(make_examples(corpus, rows, view, None))
     placed = program.parallel.place_state(states)
     logits, found = program.logits(placed, examples, preprocessing.buckets)
     return logits[:, np.searchsorted(found, rows)]

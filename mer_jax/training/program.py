@@ -12,7 +12,7 @@ from mer_jax.data.examples import ExampleSet
 from mer_jax.training.config import TrainingConfig
 from mer_jax.training.data_parallel import DataParallel
 from mer_jax.training.scalars import Member
-from mer_jax.training.state import TrainState, stack
+from mer_jax.training.state import TrainState, stack, with_words
 from mer_jax.training.step import System, make_init, make_predict_step, make_train_step
 
 
@@ -31,11 +31,13 @@ class Program:
         self.predict_step = parallel.predict(jax.vmap(make_predict_step(system, task), in_axes=(0, None)))
         self._init = jax.jit(make_init(system, task, config.optimizer))
 
-    def init(self, members: Sequence[Member], batch: Batch) -> TrainState:
+    def init(self, members: Sequence[Member], batch: Batch, words: np.ndarray | None = None) -> TrainState:
         """Fresh stacked states on the host; each member's parameters are drawn from its seed
-        alone. `batch` (of one training) gives the shapes."""
+        alone, but for the table of words where `words` has its rows. `batch` (of one training)
+        gives the shapes."""
         one = jax.tree.map(lambda x: jnp.asarray(x[:1]), batch)
-        return stack([self._init(one, np.uint32(m.seed), _arrays(m)) for m in members])
+        state = stack([self._init(one, np.uint32(m.seed), _arrays(m)) for m in members])
+        return state if words is None else with_words(state, words)
 
     def step(self, states: Any, stacked: Batch) -> tuple[Any, dict[str, jax.Array]]:
         """One update of every member; `states` lie on the devices, the batches on the host."""

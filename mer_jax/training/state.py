@@ -7,6 +7,9 @@ import jax
 import numpy as np
 from flax import struct
 
+from mer_jax.errors import InputError
+from mer_jax.nn.front_end import TABLE
+
 
 class TrainState(struct.PyTreeNode):
     """Arrays, on devices or on the host; of one training, or stacked along a first axis.
@@ -39,6 +42,20 @@ def stack(states: Sequence[Any]) -> Any:
 def unstack(stacked: Any, member: int) -> Any:
     """One of the pytrees that `stack` joined, copied."""
     return jax.tree.map(lambda x: np.array(x[member]), stacked)
+
+
+def with_words(stacked: TrainState, rows: np.ndarray) -> TrainState:
+    """Stacked states whose table of words has these rows, [vocabulary, embedding]."""
+    held = "params" if TABLE in stacked.params.get("front", {}) else "statistics"
+    kept = getattr(stacked, held)
+    shape = kept["front"][TABLE].shape
+    if shape[1:] != rows.shape:
+        raise InputError(
+            f"data.vectors has vectors of {rows.shape[1]} numbers, model.front.embedding is {shape[2]}; "
+            f"set --model.front.embedding {rows.shape[1]}"
+        )
+    front = {**kept["front"], TABLE: np.broadcast_to(rows, shape).astype(np.float32)}
+    return stacked.replace(**{held: {**kept, "front": front}})
 
 
 def parameter_count(state: TrainState) -> int:

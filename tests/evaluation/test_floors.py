@@ -6,8 +6,10 @@ import pytest
 from mer_jax.errors import InputError
 from mer_jax.evaluation.floors import fit_floors, pool_floors
 from mer_jax.evaluation.metrics import classification_metrics
+from mer_jax.evaluation.protocol import Protocol, ProtocolConfig
 from mer_jax.evaluation.summaries import design, summarise
 from tests.evaluation.corpora import CLASSES, bound, corpus, floors_of, mosi
+from tests.tiny import spoken_corpus
 
 
 def test_summaries_are_mean_and_sd_over_time():
@@ -140,3 +142,15 @@ def test_logistic_regression_on_real_mosi(real_mosi, modalities, expected):
     assert linear == pytest.approx(expected, abs=0.015)
     majority = classification_metrics(labels, floors["majority"].test, protocol.targets)["accuracy"]
     assert majority == pytest.approx(0.621, abs=0.001)
+
+
+def test_of_words_the_linear_model_is_tfidf_and_it_may_be_the_best_single_modality():
+    spoken = spoken_corpus()
+    protocol = Protocol.bind(ProtocolConfig(), spoken)
+    (fold,) = protocol.folds(spoken)
+    alone = fit_floors(spoken, fold, protocol, ("words",))
+    for name in ("linear", "best_single_modality"):
+        np.testing.assert_array_equal(alone[name].test, alone["tfidf"].test)
+    both = fit_floors(spoken, fold, protocol, ("words", "waveform"))
+    assert "waveform" in both["linear"].detail
+    assert both["best_single_modality"].detail == both["tfidf"].detail  # the transcripts name their class

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from mer_jax.errors import InputError
+from mer_jax.evaluation.attention_record import STATES
 from mer_jax.evaluation.figure_style import colours
 from mer_jax.evaluation.leakage import audit
 from mer_jax.evaluation.report import write_report
@@ -195,4 +196,11 @@ def test_where_attention_lies_stands_beside_chance(tmp_path):
     assert f"{found.summary()['mass_in_span']:.3f}" in text
     assert f"puts {found.summary()['uniform']['mass_within_one_word']:.0%} of its mass" in text
     assert "Untrained, the same seed" in text
+    for state in (found.summary(), *(found.summary()[name] for name in STATES[1:])):
+        assert f"{state['entropy']:.2f} nats and {state['width']:.2f} s" in text
+        assert f"<span>{state['width']:.3f}</span>" in text
+    assert "Beneath, over the same time: the RMS of the features of audio, as the model reads them." in text
     assert Page(text).open == []
+    heard, _, _ = record(4, sound="waveform")
+    heard.save(folder / "attention.npz")
+    assert "Beneath, over the same time: the waveform, from its lowest" in write_report(folder).read_text()

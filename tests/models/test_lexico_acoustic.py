@@ -164,7 +164,9 @@ def test_a_run_keeps_what_its_words_attend_to(lagged, tmp_path):
     assert len(record.examples) == 12
     for one in record.examples:
         assert one.words == known[one.id].words
-        assert one.frames == len(known[one.id].features["audio"])
+        audio = known[one.id].features["audio"]
+        assert one.frames == len(audio) == len(one.trace)
+        assert one.trace_name == "RMS of the features of audio"
         np.testing.assert_allclose(one.spans, known[one.id].truth["alignment"], rtol=1e-6)
         np.testing.assert_allclose(one.weights.sum(axis=1), 1, rtol=1e-5)
     page = (jobs[0].folder.path / "report.html").read_text()

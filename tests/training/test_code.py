@@ -196,7 +196,7 @@ def test_what_can_not_be_read_is_named(tmp_path, layer, root, message):
 
 # The repository itself.
 
-MODELS = ("unimodal", "early_fusion", "late_fusion", "lexico_acoustic")
+MODELS = ("unimodal", "early_fusion", "late_fusion", "lexico_acoustic", "dual_recurrent")
 
 
 def closure(model):
