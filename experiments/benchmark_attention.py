@@ -27,7 +27,7 @@ import jax
 from rich.table import Table
 
 from experiments.benchmark_attention_cases import DEFAULT_ON_REAL, DEFAULT_ON_SQUARE, Case, check_alignment
-from experiments.benchmark_attention_contest import OURS, Setting, contest
+from experiments.benchmark_attention_contest import OURS, Setting, contest, lengths_in_turns
 from experiments.benchmark_attention_peers import (
     GIVEN_BACK,
     KEPT,
@@ -39,7 +39,7 @@ from experiments.benchmark_attention_peers import (
     interpreter,
     threads,
 )
-from experiments.benchmark_attention_targets import judged
+from experiments.benchmark_attention_targets import WINDOW, judged, lengths
 from experiments.command import run, write_json
 from experiments.printing import console_on
 from kernels.attention.shapes import SHAPES
@@ -117,7 +117,8 @@ def main(args: Args) -> int:
             found, refused = contest(case, args.passes, setting)
             rows += found
             left_out += refused
-    result = _result(rows, left_out, args, {} if setting.torch is None else setting.torch.about)
+        growing = _growing(args, setting)
+    result = _result(rows, growing, left_out, args, {} if setting.torch is None else setting.torch.about)
     show(result)
     write_json(args.json, result)
     if args.out is not None:
@@ -157,6 +158,19 @@ def cases(args: Args) -> Iterator[Case]:
             yield Case(shape, score, alignment, dtype)
 
 
+def _growing(args: Args, setting: Setting) -> list[dict[str, Any]]:
+    """Rows of ours at the lengths that a target compares, where all of them are asked for."""
+    rows = []
+    for (score, direction, dtype), wanted in lengths(jax.default_backend()).items():
+        names = [f"square_{length}" for length in wanted]
+        asked = score in args.scores and direction in args.passes and dtype in args.dtypes
+        if asked and set(names) <= set(args.shapes) and WINDOW in (args.alignments or (WINDOW,)):
+            cases = [Case(SHAPES[name], score, WINDOW, dtype) for name in names]
+            print(f"{score} {dtype}, {direction}: {', '.join(names)} in turns", file=sys.stderr)
+            rows += lengths_in_turns(cases, direction, setting)
+    return rows
+
+
 def _check(args: Args) -> None:
     for flag, names, known in (
         ("--shapes", args.shapes, SHAPES),
@@ -179,6 +193,7 @@ def _check(args: Args) -> None:
 
 def _result(
     rows: Sequence[Mapping[str, Any]],
+    growing: Sequence[Mapping[str, Any]],
     left_out: Sequence[Mapping[str, str]],
     args: Args,
     torch: Mapping[str, str],
@@ -194,7 +209,8 @@ def _result(
         "threads": threads(),
         "host_memory": args.host_memory,
         "rows": list(rows),
-        "targets": judged(rows, jax.default_backend()),
+        "lengths": list(growing),
+        "targets": judged(rows, growing, jax.default_backend()),
         "left_out": _together(left_out),
         "peers": about,
         "shapes": {name: SHAPES[name].source for name in args.shapes},

@@ -1,5 +1,6 @@
 """One case of `benchmark_attention`: everyone who can serve it is prepared, checked and timed in turns."""
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -77,6 +78,24 @@ def contest(
         if setting.torch is not None:
             setting.torch.ask("drop")
     return rows, left_out
+
+
+def lengths_in_turns(cases: Sequence[Case], direction: str, setting: Setting) -> list[dict[str, Any]]:
+    """Rows of our first implementation that serves, every case having its turn in every round: how
+    time grows with length, from one run. Who can't serve is in the rows of `contest`."""
+    ready: dict[str, tuple[Case, Contestant]] = {}
+    for case in cases:
+        problem = Problem.drawn(case)
+        for name in sorted(setting.implementations, key=OURS.index):
+            with contextlib.suppress(CannotServeError):
+                found = _in_jax(problem, problem.ours(name), name, direction == "forward+backward", setting)
+                ready[case.name] = (case, dataclasses.replace(found, ours=True, peak_mib=None))
+                break
+    times = in_turns({name: c.turn for name, (_, c) in ready.items()}, setting.rounds, setting.seconds)
+    rows = []
+    for name, (case, found) in ready.items():
+        rows += _rows(case, direction, [found], {found.label: times[name]}, {})
+    return rows
 
 
 def _prepared(

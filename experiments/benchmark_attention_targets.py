@@ -32,8 +32,18 @@ class Target:
     unit: str = "x"
     dtype: str = "float32"
 
-    def measured(self, rows: Rows) -> float | None:
+    @property
+    def of_lengths(self) -> bool:
+        """Whether it compares ours at two lengths, which have their turns together."""
+        return (
+            self.under is not None
+            and self.over[:2] != self.under[:2]
+            and self.under[0] is None is self.over[0]
+        )
+
+    def measured(self, rows: Rows, lengths: Rows) -> float | None:
         """The value in this run; None where a part is missing."""
+        rows = lengths if self.of_lengths else rows
         over = self._find(rows, self.over)
         under = 1.0 if self.under is None else self._find(rows, self.under)
         return None if over is None or not under else over / under
@@ -54,11 +64,23 @@ def targets(platform: str) -> tuple[Target, ...]:
     return tuple(_on_gpu() if platform == "gpu" else _on_cpu())
 
 
-def judged(rows: Rows, platform: str) -> list[dict[str, Any]]:
-    """Every target with its value and whether it is met; None for what was not measured."""
+def lengths(platform: str) -> dict[tuple[str, str, str], list[int]]:
+    """Score, pass, type -> lengths that some target compares."""
+    found: dict[tuple[str, str, str], list[int]] = {}
+    for target in targets(platform):
+        if target.of_lengths and target.under is not None:
+            key = (target.score, target.over[2], target.dtype)
+            found.setdefault(key, []).extend([target.under[1], target.over[1]])
+    return found
+
+
+def judged(rows: Rows, lengths: Rows, platform: str) -> list[dict[str, Any]]:
+    """Every target with its value and whether it is met; None for what was not measured.
+
+    lengths: rows of ours at several lengths, timed in turns."""
     found = []
     for target in targets(platform):
-        value = target.measured(rows)
+        value = target.measured(rows, lengths)
         met = None if value is None else (value >= target.bound if target.least else value <= target.bound)
         found.append(
             {

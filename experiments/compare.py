@@ -30,6 +30,8 @@ from experiments.printing import console_on, print_findings
 from experiments.run_store import RunStore
 from experiments.setup import Setup, set_up
 from mer_jax.errors import InputError
+from mer_jax.evaluation import alignment_tables
+from mer_jax.evaluation.attention_record import AttentionRecord
 from mer_jax.evaluation.ceiling import ceilings
 from mer_jax.evaluation.comparison import Contender, checked_metric, compare
 from mer_jax.evaluation.comparison_report import write_comparison
@@ -71,14 +73,22 @@ class Args:
 
 
 def main(args: Args) -> int:
-    """Runs, reused or trained; then the comparison."""
+    """The systems named, compared and shown."""
+    if not args.systems:
+        raise InputError("name at least one system, for instance early_fusion")
+    folder, content = compared(contestants(args.systems, args.corpus), args)
+    show(folder, content)
+    write_json(args.json, content)
+    return 0
+
+
+def compared(systems: Sequence[Contestant], args: Any) -> tuple[Path, dict[str, Any]]:
+    """The comparison's folder and the content of its comparison.json: runs, reused or trained, then
+    the comparison, unless nothing has changed since the last. args: the other fields of `Args`."""
     started = time.perf_counter()
     keep_freed_memory()
 
     # What is compared, all of it under one protocol, before anything is trained.
-    if not args.systems:
-        raise InputError("name at least one system, for instance early_fusion")
-    systems = contestants(args.systems, args.corpus)
     setups = [set_up(system.experiment, args.prepared, args.data_dir) for system in systems]
     check(systems, setups)
     metric = checked_metric(setups[0].protocol, args.metric)
@@ -96,12 +106,12 @@ def main(args: Args) -> int:
     # The comparison.
     protocol = setups[0].protocol
     folder = args.out / (args.name or comparison_name(args.corpus, folders))
-    key = comparison_key(args, folders)
+    key = comparison_key([system.spec for system in systems], metric, folders)
     if not computed and (folder / "comparison.json").exists():
         content = read_json(folder / "comparison.json")
         if content.get("record", {}).get("key") == key:
             print("nothing has changed: nothing was computed", file=sys.stderr)
-            return show(args, folder, content)
+            return folder, content
     contenders = [contender(*pair) for pair in zip(systems, folders, strict=True)]
     people = ceilings(contenders[0].metrics[0].get("people", {}), metric)
     content = compare(protocol, contenders, metric=metric, ceilings=people)
@@ -110,7 +120,7 @@ def main(args: Args) -> int:
     content |= {"record": record}
     folder.mkdir(parents=True, exist_ok=True)
     write_comparison(folder, content, contenders, record)
-    return show(args, folder, content)
+    return folder, content
 
 
 def check(systems: Sequence[Contestant], setups: Sequence[Setup]) -> None:
@@ -143,6 +153,8 @@ def differences(a: Any, b: Any) -> str:
 def contender(system: Contestant, folders: Sequence[RunFolder]) -> Contender:
     """A system's runs as the comparison wants them."""
     timings = [folder.read("timing.json") for folder in folders]
+    epochs = sum(len((folder.path / "metrics.jsonl").read_text().splitlines()) for folder in folders)
+    attention = [folder.path / "attention.npz" for folder in folders]
     return Contender(
         name=system.name,
         config=system.spec,
@@ -153,10 +165,12 @@ def contender(system: Contestant, folders: Sequence[RunFolder]) -> Contender:
         cost={
             "parameters": timings[0]["parameters"],
             "seconds": sum(t["seconds"] for t in timings) / len(timings),
+            "epoch_seconds": sum(t["seconds"] for t in timings) / max(epochs, 1),
             "memory_mib": timings[0].get("memory_mib"),
             "seeds_at_once": timings[0].get("seeds_at_once", 1),
         },
         runs=tuple(folder.path.name for folder in folders),
+        attention=tuple(map(AttentionRecord.load, attention)) if all(p.exists() for p in attention) else (),
     )
 
 
@@ -173,15 +187,15 @@ def comparison_name(corpus: str, folders: Sequence[Sequence[RunFolder]]) -> str:
     return f"compare-{corpus}-{hashlib.sha256(names.encode()).hexdigest()[:6]}"
 
 
-def comparison_key(args: Args, folders: Sequence[Sequence[RunFolder]]) -> str:
+def comparison_key(specs: Sequence[str], metric: str, folders: Sequence[Sequence[RunFolder]]) -> str:
     """What a comparison is made of: the runs' scores, the metric, the code that compares."""
     scores = [[folder.read("metrics.json") for folder in one] for one in folders]
-    parts = [args.systems, args.metric, scores, code_hash(COMPARING)]
+    parts = [list(specs), metric, scores, code_hash(COMPARING)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def show(args: Args, folder: Path, content: dict[str, Any]) -> int:
-    """The verdict, the table and where the report is."""
+def show(folder: Path, content: dict[str, Any]) -> None:
+    """The verdict, the tables and where the report is."""
     console = console_on(sys.stdout)
     console.print(content["verdict"], markup=False)
     metric = content["metric"].replace("_", " ")
@@ -200,11 +214,22 @@ def show(args: Args, folder: Path, content: dict[str, Any]) -> int:
     for name, value in content["ceilings"].items():
         table.add_row(f"people: {name}", f"{value:.3f}", *[""] * 5, style="dim")
     console.print(table)
+    if "attention" in content:
+        console.print(attention_table(content))
     for remark in content["remarks"]:
         console.print(f"- {remark}", markup=False)
     print(f"report: {folder / 'report.html'}")
-    write_json(args.json, content)
-    return 0
+
+
+def attention_table(content: dict[str, Any]) -> Table:
+    """Where the attention of the systems lies."""
+    head, rows = alignment_tables.systems(content)
+    table = Table(title="attention against the true word times", title_justify="left")
+    for name in head:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 if __name__ == "__main__":

@@ -25,16 +25,18 @@ import tyro
 
 from experiments import (
     benchmark_attention,
+    benchmark_decoder,
     benchmark_significance,
     benchmark_training,
     compare,
+    compare_alignments,
     prepare_data,
 )
 from experiments.command import data_dir_from_environment, parse, run
 from mer_jax.data.corpus import load
 from mer_jax.errors import InputError, nearest
 from mer_jax.evaluation.ceiling import human_ceiling
-from mer_jax.evaluation.comparison_tables import markdown
+from mer_jax.evaluation.comparison_report import markdown
 from mer_jax.evaluation.predictions import write_atomically
 from mer_jax.evaluation.protocol import Protocol, ProtocolConfig
 from mer_jax.training.host_memory import keep_freed_memory
@@ -56,10 +58,28 @@ GENERATED = (
 RECIPE = ":data.modalities=audio,face:model.clock=audio:model.hidden=64,32:model.dense=64,64:model.dropout=.3:training.epochs=40:protocol.split=official:protocol.resample_by=dialogue"
 PLANTED = ("--options.preset", "complementary", "--options.noise-text", "1.5", "--options.dialogues", "300")
 
+FEWER_STEPS = ":training.batch-size=128:training.optimizer.learning-rate="
+LAGGED = (
+    *("--base", f"lexico_acoustic_generated{FEWER_STEPS}2e-3:training.epochs=16", "--scores", "general"),
+    *("--questions", "--beside"),
+    *(f"{name}{FEWER_STEPS}3e-3:training.epochs=12:model.hidden=32" for name in (
+        "dual_recurrent_generated", "late_fusion_generated:model.cell=gru",
+        "unimodal_generated:model.cell=gru:data.modalities=text",
+    )),
+)  # fmt: skip
+QUIET = ("--options.noise-measured", ".1", "--options.speaker-effect", ".1")
+PLANTED_LAG = (
+    *("--options.preset", "lagged", "--options.dialogues", "1500", "--options.speakers", "100"),
+    *(*QUIET, "--options.dead-text", "0", "--options.dead-audio", "0"),
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """One comparison: its corpus, the raw folder it needs ("" for none), how it is prepared."""
+    """One comparison: its corpus, the raw folder it needs ("" for none), how it is prepared.
+
+    systems: what `script` is given after the corpus.
+    """
 
     name: str
     systems: tuple[str, ...]
@@ -68,12 +88,14 @@ class Study:
     metric: str = ""
     corpus: str = ""
     options: tuple[str, ...] = ()
+    script: Any = compare
 
 
 STUDIES = (
     Study("generated", GENERATED, 5),
     Study("complementary", GENERATED, 5, options=PLANTED),
     Study("redundant", GENERATED, 5, options=("--options.preset", "redundant")),
+    Study("lagged", LAGGED, 10, options=PLANTED_LAG, script=compare_alignments),
     Study(
         "recipe",
         tuple(f"early_fusion_crema_d{kind}{RECIPE}" for kind in ("", "_original")),
@@ -118,8 +140,9 @@ BENCHMARKS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "steps_given_back": (benchmark_training, ("--host-memory", "given_back")),
     "significance": (benchmark_significance, ()),
     "attention": (benchmark_attention, ()),
+    "decoder": (benchmark_decoder, ()),
 }
-WITH_TORCH = ("steps", "steps_given_back", "attention")
+WITH_TORCH = ("steps", "steps_given_back", "attention", "decoder")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +154,7 @@ class Args:
         out: where run folders lie.
         prepared: where prepared corpora lie.
         data_dir: raw data of the real sets; default MER_DATA.
-        torch_python: an interpreter with torch, for the benchmarks of steps and of attention; empty: without.
+        torch_python: an interpreter with torch, for the benchmarks of steps, attention and the decoder; empty: without.
     """
 
     names: tyro.conf.Positional[tuple[str, ...]] = ()
@@ -194,9 +217,10 @@ def comparison(study: Study, args: Args) -> str:
     argv += ["--metric", study.metric] if study.metric else []
     argv += ["--name", f"compare-{study.name}"]
     places = ["--out", str(args.out), "--prepared", str(args.prepared)]
-    compare.main(parse(compare.Args, [*argv, *places]))
+    study.script.main(parse(study.script.Args, [*argv, *places]))
     content = read_json(args.out / f"compare-{study.name}" / "comparison.json")
-    return "\n".join(["```sh", *said, shown("compare", argv, study), "```", "", markdown(content)])
+    name = study.script.__name__.rpartition(".")[2]
+    return "\n".join(["```sh", *said, shown(name, argv, study), "```", "", markdown(content)])
 
 
 def ceiling(args: Args) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mer_jax.errors import InputError, nearest
 from mer_jax.evaluation.additive import CLASSIFICATION, LOWER_IS_BETTER, REGRESSION
+from mer_jax.evaluation.comparison_attention import attention
 from mer_jax.evaluation.comparison_rows import Contender, row_of
 from mer_jax.evaluation.comparison_words import remarks, verdict
 from mer_jax.evaluation.findings import ORDER
@@ -57,7 +58,8 @@ def compare(
     tests, Holm-corrected within each kind of test. Intervals are 95 %, for one pair each.
 
     `cliques` are the maximal runs of two or more rows no pair of which differs by the
-    bootstrap test. McNemar entries are of accuracy and have no interval. With fewer than
+    bootstrap test. `attention` is there where a contender attends to audio at known word times
+    (see comparison_attention). McNemar entries are of accuracy and have no interval. With fewer than
     two groups in test, intervals and p are None.
 
     Raises InputError where contenders follow another protocol, hold other test rows, have
@@ -91,6 +93,8 @@ def compare(
         "ceilings": dict(ceilings or {}),
         "leakage": _leakage(contenders),
     }
+    found = attention(contenders, metric, shown, draws, alpha)
+    comparison |= {} if found is None else {"attention": found}
     return comparison | {"verdict": verdict(comparison), "remarks": remarks(comparison)}
 
 

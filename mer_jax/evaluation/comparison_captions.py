@@ -57,6 +57,17 @@ CAPTIONS = {
         "rows, of all seeds pooled, and bins of fewer than 10 are left out. ECE is the expected calibration error, mean ± standard deviation over seeds. "
         "Scaling divides the logits by a temperature T, fitted on dev for every fold and seed.",
     ),
+    "attention": (
+        "Attention and the true word times",
+        "Systems that attend to audio at known word times, by the share of a word's attention between the beginning of "
+        "the word before and the end of the word after. Even: what attention spread evenly over the same keys has there. "
+        "Large marks are means with 95 % intervals (test groups and seeds both drawn again), small ones single seeds.",
+    ),
+    "attention-maps": (
+        "One utterance as each system sees it",
+        "The first seed of each system. A row is a word, its true span is outlined, white is out of its reach; below is "
+        "the sound the model reads.",
+    ),
     "cost": (
         "Cost",
         "Score over what it costs, on logarithmic axes; lines are 95 % intervals. Seeds may have been trained "

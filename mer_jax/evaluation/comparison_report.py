@@ -3,6 +3,7 @@
 The page holds everything it needs (plotly.js included) and opens offline.
 """
 
+import dataclasses
 import html
 import json
 import re
@@ -14,11 +15,12 @@ import plotly.graph_objects as go
 import plotly.io
 
 from mer_jax.errors import InputError
-from mer_jax.evaluation import comparison_tables, figures_comparison, report_tables
+from mer_jax.evaluation import alignment_tables, comparison_tables, figures_comparison, report_tables
 from mer_jax.evaluation import figures_comparison_classes as classes
 from mer_jax.evaluation.comparison import Contender
 from mer_jax.evaluation.comparison_captions import CAPTIONS
 from mer_jax.evaluation.figure_style import FLOOR_LABELS
+from mer_jax.evaluation.figures_alignments import one_utterance, score_over_alignment
 from mer_jax.evaluation.figures_comparison import Panel, names_of, system_colours
 from mer_jax.evaluation.figures_comparison_ranking import ranking
 from mer_jax.evaluation.predictions import write_atomically
@@ -59,11 +61,17 @@ def write_comparison(
     title = record.get("name") or _title(comparison)
     text = page(title, badges(comparison), sections(comparison, contenders, record))
     write_atomically(folder / "report.html", text.encode())
-    write_atomically(folder / "table.md", comparison_tables.markdown(comparison).encode())
+    write_atomically(folder / "table.md", markdown(comparison).encode())
     write_atomically(folder / "table.tex", comparison_tables.latex(comparison).encode())
     content = json.dumps(comparison, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomically(folder / "comparison.json", content.encode())
     return folder / "report.html"
+
+
+def markdown(comparison: Mapping[str, Any]) -> str:
+    """All tables of comparison.json for GitHub."""
+    text = comparison_tables.markdown(comparison)
+    return text if "attention" not in comparison else f"{text}\n{alignment_tables.markdown(comparison)}\n"
 
 
 def badges(comparison: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -99,7 +107,7 @@ def sections(
             _scrolled("pairs", figures_comparison.pair_matrix(c), width, comparison_tables.html_pairs(c))
         )
     drawn = _classification(c, contenders) if c["task"] == "classification" else _regression(c)
-    made += [*drawn, _panels("cost", figures_comparison.cost(c))]
+    made += [*drawn, *_attention(c, contenders), _panels("cost", figures_comparison.cost(c))]
     made.append(Section("leakage", "Leakage audit", _leakage(c), wide=True))
     made.append(Section("protocol", "Protocol", _protocol(c, record)))
     made.append(Section("reproduce", "Reproduce this comparison", _reproduction(c, record)))
@@ -146,6 +154,14 @@ def _regression(comparison: Mapping[str, Any]) -> list[Section | None]:
         _scrolled(f"per-name-{metric}", figures_comparison.per_intensity(comparison, metric), width)
         for metric in ("pearson", "ccc", "mae")
     ]
+
+
+def _attention(comparison: Mapping[str, Any], contenders: Sequence[Contender]) -> list[Section | None]:
+    if "attention" not in comparison:
+        return []
+    over, maps = score_over_alignment(comparison, contenders), one_utterance(comparison, contenders)
+    shown = dataclasses.replace(_figure("attention", over), body=alignment_tables.html(comparison))
+    return [shown, None if maps is None else _figure("attention-maps", maps)]
 
 
 def _bars_width(comparison: Mapping[str, Any]) -> int:

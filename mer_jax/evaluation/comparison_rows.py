@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mer_jax.evaluation.additive import LOWER_IS_BETTER
+from mer_jax.evaluation.attention_record import AttentionRecord
 from mer_jax.evaluation.calibration import calibration
 from mer_jax.evaluation.metrics import number
 from mer_jax.evaluation.predictions import Predictions
@@ -23,9 +24,10 @@ class Contender:
     config: as named on the command line ("unimodal_mosi:data.modalities=text").
     predictions: one per seed; train, dev and test rows of all folds.
     metrics: one per seed: the content of metrics.json.
-    cost: `parameters` (int), `seconds` (float, per seed), `memory_mib` (float or None),
-        `seeds_at_once` (int).
+    cost: `parameters` (int), `seconds` (float, per seed), `epoch_seconds` (float or None, the
+        same of an epoch), `memory_mib` (float or None), `seeds_at_once` (int).
     runs: the run folder of each seed.
+    attention: one per seed where it attends to audio at known word times, else none.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Contender:
     metrics: tuple[Mapping[str, Any], ...]
     cost: Mapping[str, Any]
     runs: tuple[str, ...]
+    attention: tuple[AttentionRecord, ...] = ()
 
 
 def row_of(c: Contender, metric: str, replicates: Replicates) -> dict[str, Any]:

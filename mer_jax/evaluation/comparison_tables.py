@@ -81,17 +81,17 @@ def markdown(comparison: Mapping[str, Any]) -> str:
     if best_is_alone(c):
         body[0][2] = re.sub(r"^\S+", r"**\g<0>**", body[0][2])
     for name, value in c["ceilings"].items():
-        body.append([f"*human ceiling: {_plain(name)}*", "", f"*{three(value)}*", *[""] * (len(head) - 3)])
-    parts = [_plain(c["verdict"]), f"{_plain(setting(c))}.", _grid(head, body)]
+        body.append([f"*human ceiling: {escaped(name)}*", "", f"*{three(value)}*", *[""] * (len(head) - 3)])
+    parts = [escaped(c["verdict"]), f"{escaped(setting(c))}.", grid(head, body)]
     if c["pairs"]:
-        parts.append(_grid(pair_head(c), [list(map(_plain, cells)) for cells in pair_rows(c)]))
+        parts.append(grid(pair_head(c), [list(map(escaped, cells)) for cells in pair_rows(c)]))
     return "\n\n".join(parts) + "\n"
 
 
 def _markdown_row(row: Mapping[str, Any], others: Sequence[str]) -> list[str]:
-    cells = [_plain(row["name"]), _plain(", ".join(row["modalities"])), mean_and_sd(row), interval(row)]
+    cells = [escaped(row["name"]), escaped(", ".join(row["modalities"])), mean_and_sd(row), interval(row)]
     cells += [str(row["n"]), *(mean_and_sd(row["metrics"][name]) for name in others)]
-    cells += [three(row["dev_mean"]), three(row["linear"]), _plain(_best_floor(row)), three(row["majority"])]
+    cells += [three(row["dev_mean"]), three(row["linear"]), escaped(_best_floor(row)), three(row["majority"])]
     return [*cells, f"{row['collapsed_seeds']} of {row['n']}"]
 
 
@@ -131,13 +131,14 @@ def _beside(pair: Mapping[str, Any], other: Mapping[str, Any] | None) -> str:
     return p_value(other["p_holm"]) + turned
 
 
-def _plain(text: str) -> str:
+def escaped(text: str) -> str:
     """Text that GitHub shows as it is, also inside a table."""
     text = re.sub(r"&(?=#?\w+;)", r"\\&", re.sub(r"([\\`*_\[\]<>|~$])", r"\\\1", text))
     return " ".join(text.split())
 
 
-def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A GitHub table of cells that are `escaped`."""
     rule = ["---" if k < 2 else "---:" for k in range(len(head))]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, rule, *rows])
 

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from mer_jax.evaluation.alignment import shares
-from mer_jax.evaluation.attention_record import AttentionRecord, Example
+from mer_jax.evaluation.attention_record import Example
 from mer_jax.evaluation.figure_style import BLUES, FLOOR, SECOND, styled
 from mer_jax.evaluation.sound_trace import frames_per_bin
 
@@ -28,14 +28,15 @@ class _Place:
     sound: tuple[float, float]
 
 
-def heat_maps(record: AttentionRecord) -> go.Figure | None:
-    """A heat-map for each of the record's examples, its sound beneath; None where there is none.
+def heat_maps(examples: Sequence[Example], rates: Sequence[float]) -> go.Figure | None:
+    """A heat-map for each of the examples, its sound beneath; None where there is none.
+
+    rates: attended states per second of each.
 
     A row is a word and adds up to its whole attention (divided by its sum), a column is a
     stretch of audio, white where the alignment lets the word attend to nothing. The true span of
     each word is outlined. The sound has the same time axis.
     """
-    examples = record.examples
     if not examples:
         return None
     columns = min(COLUMNS, len(examples))
@@ -43,23 +44,25 @@ def heat_maps(record: AttentionRecord) -> go.Figure | None:
     heights = [max(len(e.words) for e in row) * ROW_HEIGHT for row in rows]
     total = sum(heights) + len(rows) * (GAP + STRIP + BETWEEN) - BETWEEN
     figure = go.Figure()
-    for number, (example, place) in enumerate(zip(examples, _places(heights, total, columns), strict=False)):
-        _add(figure, example, record.rate, number + 1, place)
+    places = _places(heights, total, columns)
+    for number, (example, rate, place) in enumerate(zip(examples, rates, places, strict=False)):
+        _add(figure, example, rate, number + 1, place)
         lowest = number + columns >= len(examples)
         figure.update_layout({f"xaxis{_suffix(number + 1)}_title_text": "Seconds" if lowest else ""})
-    figure.update_layout(coloraxis=_colours(max(grid(e, record.rate)[1] for e in examples)))
+    seconds = max(grid(example, rate)[1] for example, rate in zip(examples, rates, strict=True))
+    figure.update_layout(coloraxis=_colours(seconds))
     height = total + MARGIN["t"] + MARGIN["b"]
     return styled(figure, height=height, showlegend=False, hovermode="closest", margin=MARGIN)
 
 
 def grid(example: Example, rate: float) -> tuple[np.ndarray, float]:
     """[words, bins] share of each word's attention in each stretch of audio, NaN where it has no
-    key, and the seconds a stretch lasts."""
+    key, and the seconds a stretch lasts. What lies on padding, in a system without masks, is not in it."""
     frames = frames_per_bin(example.frames)
     out = np.full((len(example.words), -(-example.frames // frames)), np.nan)
     there = example.positions >= 0
     values = np.nan_to_num(shares(np.where(there, example.weights, 0)))
-    word, key = np.nonzero(there)
+    word, key = np.nonzero(there & (example.positions < example.frames))
     place = (word, example.positions[word, key] // frames)
     out[place] = 0
     np.add.at(out, place, values[word, key])

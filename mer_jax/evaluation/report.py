@@ -106,7 +106,7 @@ def _attention_section(record: AttentionRecord, m: Mapping[str, Any]) -> Section
         "attention",
         "Attention and the true word times",
         report_tables.attention(m) + f"<p class='caption'>{html.escape(report_words.attention_width(m))}</p>",
-        figure=heat_maps(record),
+        figure=heat_maps(record.examples, [record.rate] * len(record.examples)),
         caption=report_words.attention_caption(m, {e.trace_name for e in record.examples}),
         wide=True,
     )

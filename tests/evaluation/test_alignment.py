@@ -1,5 +1,7 @@
 """Where attention lies: the measures by hand, the record, the heat-maps."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.stats import entropy as scipy_entropy
@@ -157,6 +159,14 @@ def test_a_heat_map_holds_each_words_shares_where_they_belong():
     assert np.isnan(values[1, [0, 4, 5]]).all()
 
 
+def test_attention_to_padding_is_counted_and_not_drawn():
+    one = example("u", words=2, frames=3, keys=3)
+    padded = dataclasses.replace(one, frames=2, positions=np.array([[0, 1, 2]] * 2))
+    values, _ = grid(padded, RATE)
+    assert values.shape == (2, 2)
+    np.testing.assert_allclose(values.sum(axis=1), 1 - one.weights[:, 2] / one.weights.sum(axis=1), rtol=1e-6)
+
+
 def test_a_long_recording_is_summed_into_a_bounded_number_of_columns():
     one = example("u", words=2, frames=10 * BINS + 1, keys=30)
     values, seconds = grid(one, RATE)
@@ -182,12 +192,12 @@ def test_a_sound_is_drawn_along_its_highest_and_back_along_its_lowest():
 
 def test_a_heat_map_for_every_example():
     made, _, _ = record(5)
-    figure = heat_maps(made)
+    figure = heat_maps(made.examples, [RATE] * len(made.examples))
     maps = [trace for trace in figure.data if trace.type == "heatmap"]
     assert len(maps) == 5
     assert [len(trace.z) for trace in maps] == [len(e.words) for e in made.examples]
     assert [a.text for a in figure.layout.annotations] == [e.id for e in made.examples]
-    assert heat_maps(AttentionRecord(RATE, made.ids, made.measures, ())) is None
+    assert heat_maps((), ()) is None
 
 
 @pytest.mark.parametrize(
@@ -196,7 +206,7 @@ def test_a_heat_map_for_every_example():
 )
 def test_the_darkest_colour_is_that_of_a_quarter_second_that_holds_everything(rate, most, label):
     made, _, _ = record(5)
-    colours = heat_maps(AttentionRecord(rate, made.ids, made.measures, made.examples)).layout.coloraxis
+    colours = heat_maps(made.examples, [rate] * 5).layout.coloraxis
     assert (colours.cmin, colours.cmax) == pytest.approx((0, most))
     assert colours.colorbar.tickvals == pytest.approx(tuple(np.linspace(0, most, 5)))
     assert colours.colorbar.ticktext[-1] == label
@@ -208,7 +218,7 @@ def test_the_darkest_colour_is_that_of_a_quarter_second_that_holds_everything(ra
 )
 def test_each_sound_lies_under_its_heat_map_on_the_same_time_axis_and_is_titled_as_what_it_is(sound, title):
     made, _, _ = record(5, sound=sound)
-    figure = heat_maps(made)
+    figure = heat_maps(made.examples, [RATE] * len(made.examples))
     maps = [trace for trace in figure.data if trace.type == "heatmap"]
     sounds = [trace for trace in figure.data if trace.type == "scatter" and trace.fill == "toself"]
     layout, used = figure.layout, set()
