@@ -40,6 +40,7 @@ from experiments.benchmark_attention_peers import (
     threads,
 )
 from experiments.benchmark_attention_targets import WINDOW, judged, lengths
+from experiments.benchmark_tables import markdown_table, markdown_targets, targets_table
 from experiments.command import run, write_json
 from experiments.printing import console_on
 from kernels.attention.shapes import SHAPES
@@ -239,12 +240,7 @@ def show(result: Mapping[str, Any]) -> None:
         console.print(table)
     for line in remarks(result):
         console.print(line, markup=False, soft_wrap=True)
-    table = Table(title="what is asked (B = 8, d = 64, w = 64)", title_justify="left")
-    for name in ("", "bound", "measured", "met"):
-        table.add_column(name)
-    for target in result["targets"]:
-        table.add_row(*target_cells(target))
-    console.print(table)
+    console.print(targets_table("what is asked (B = 8, d = 64, w = 64)", result["targets"]))
 
 
 def remarks(result: Mapping[str, Any]) -> Iterator[str]:
@@ -274,25 +270,13 @@ def _short(milliseconds: float) -> str:
     return f"{milliseconds:,.0f}" if milliseconds >= 100 else f"{milliseconds:.3g}"
 
 
-def target_cells(target: Mapping[str, Any]) -> list[str]:
-    """A target's line."""
-    if target["measured"] is None:
-        return [target["what"], target["bound"], "not measured", ""]
-    return [
-        target["what"],
-        target["bound"],
-        f"{target['measured']:g} {target['unit']}",
-        "yes" if target["met"] else "NO",
-    ]
-
-
 def _sizes(row: Mapping[str, Any]) -> str:
     return f"B = {row['batch']}, m = {row['m']}, n = {row['n']}, d = {row['d']}"
 
 
 def markdown(result: Mapping[str, Any]) -> str:
     """The content of `--json` as tables for BENCHMARKS.md: targets, then a table a score."""
-    lines = _table(("asked", "bound", "measured", "met"), [target_cells(t) for t in result["targets"]])
+    lines = markdown_targets(result["targets"])
     for score in dict.fromkeys(row["score"] for row in result["rows"]):
         own = [row for row in result["rows"] if row["score"] == score]
         lines += [
@@ -316,11 +300,7 @@ def _side_by_side(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         cell = f"{_short(row['median_ms'])} ± {_short(row['spread_ms'])}{memory}"
         held.setdefault(key, {})[row["implementation"]] = cell
     lines = [[*key, *(cells.get(name, "-") for name in names)] for key, cells in held.items()]
-    return _table(("shape", "alignment", "type", "pass", *names), lines)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(line)} |" for line in (columns, ["---"] * len(columns), *rows)]
+    return markdown_table(("shape", "alignment", "type", "pass", *names), lines)
 
 
 if __name__ == "__main__":

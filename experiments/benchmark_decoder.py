@@ -25,7 +25,6 @@ from typing import Any, Literal
 import numpy as np
 from rich.table import Table
 
-from experiments.benchmark_attention import target_cells
 from experiments.benchmark_attention_peers import GIVEN_BACK, KEPT, TORCH_REMEDY, interpreter, threads
 from experiments.benchmark_decoder_cases import (
     Setting,
@@ -38,6 +37,7 @@ from experiments.benchmark_decoder_cases import (
     training,
     ways,
 )
+from experiments.benchmark_tables import markdown_table, markdown_targets, targets_table
 from experiments.command import run, write_json
 from experiments.printing import console_on
 from kernels.attention.bench import in_turns, stopwatch, summary
@@ -323,12 +323,7 @@ def show(result: Mapping[str, Any]) -> None:
     console.print(table)
     for line in remarks(result):
         console.print(line, markup=False, soft_wrap=True)
-    table = Table(title="what is asked", title_justify="left")
-    for name in ("", "bound", "measured", "met"):
-        table.add_column(name)
-    for target in result["targets"]:
-        table.add_row(*target_cells(target))
-    console.print(table)
+    console.print(targets_table("what is asked", result["targets"]))
 
 
 def remarks(result: Mapping[str, Any]) -> Iterator[str]:
@@ -345,14 +340,10 @@ def remarks(result: Mapping[str, Any]) -> Iterator[str]:
 
 def markdown(result: Mapping[str, Any]) -> str:
     """The content of `--json` as tables for BENCHMARKS.md: targets, then rows."""
-    lines = _table(("asked", "bound", "measured", "met"), [target_cells(t) for t in result["targets"]])
-    lines += ["", *_table(COLUMNS, [cells(row) for row in result["rows"]])]
+    rows = [cells(row) for row in result["rows"]]
+    lines = [*markdown_targets(result["targets"]), "", *markdown_table(COLUMNS, rows)]
     lines += ["", *(f"- {line}" for line in remarks(result))]
     return "\n".join([*lines, *(f"- torch {name}: {about}." for name, about in ABOUT.items())])
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(line)} |" for line in (columns, ["---"] * len(columns), *rows)]
 
 
 if __name__ == "__main__":

@@ -43,13 +43,12 @@ from mer_jax.training.run_folder import RunFolder, provenance, read_json
 COMPARING = ("mer_jax.evaluation.comparison", "mer_jax.evaluation.comparison_report")
 
 
-@dataclasses.dataclass(frozen=True)
-class Args:
-    """Flags of `compare`.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Flags of all that compare.
 
     Args:
         corpus: name of the prepared corpus.
-        systems: config[:flag=value]... of each system.
         seeds: trainings of each system.
         metric: of the ranking and the tests; empty: the protocol's headline metric.
         name: of the comparison's folder; empty: made of the corpus and what is compared.
@@ -57,11 +56,10 @@ class Args:
         prepared: where prepared corpora lie.
         data_dir: raw data, to prepare a corpus that is not there yet; default MER_DATA.
         memory_gib: what training may take; 0: what the device has.
-        json: also write the comparison to this file.
+        json: also write what is found to this file.
     """
 
     corpus: tyro.conf.Positional[str]
-    systems: tyro.conf.Positional[tuple[str, ...]]
     seeds: int = 5
     metric: str = ""
     name: str = ""
@@ -72,19 +70,35 @@ class Args:
     json: Path | None = None
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Args(Options):
+    """Flags of `compare`.
+
+    Args:
+        systems: config[:flag=value]... of each system.
+    """
+
+    systems: tyro.conf.Positional[tuple[str, ...]]
+
+
 def main(args: Args) -> int:
     """The systems named, compared and shown."""
-    if not args.systems:
-        raise InputError("name at least one system, for instance early_fusion")
-    folder, content = compared(contestants(args.systems, args.corpus), args)
+    folder, content = compared(systems(args), args)
     show(folder, content)
     write_json(args.json, content)
     return 0
 
 
-def compared(systems: Sequence[Contestant], args: Any) -> tuple[Path, dict[str, Any]]:
+def systems(args: Args) -> list[Contestant]:
+    """What is compared."""
+    if not args.systems:
+        raise InputError("name at least one system, for instance early_fusion")
+    return contestants(args.systems, args.corpus)
+
+
+def compared(systems: Sequence[Contestant], args: Options) -> tuple[Path, dict[str, Any]]:
     """The comparison's folder and the content of its comparison.json: runs, reused or trained, then
-    the comparison, unless nothing has changed since the last. args: the other fields of `Args`."""
+    the comparison, unless nothing has changed since the last."""
     started = time.perf_counter()
     keep_freed_memory()
 

@@ -19,13 +19,10 @@ import itertools
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-import tyro
-
 from experiments import compare
-from experiments.command import data_dir_from_environment, run, write_json
+from experiments.command import run, write_json
 from experiments.contestants import Contestant, contestant
 from mer_jax.errors import InputError
 from mer_jax.evaluation.predictions import write_atomically
@@ -39,12 +36,11 @@ QUESTIONS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Args:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Args(compare.Options):
     """Flags of `compare_alignments`.
 
     Args:
-        corpus: name of the prepared corpus.
         base: the lexico-acoustic config whose score, alignment and feedback vary, [:flag=value]...
         scores: compared scores.
         alignments: compared alignments; forced takes the words' true times where there are some.
@@ -52,46 +48,32 @@ class Args:
             model.encoder=decoder.
         questions: also global attention as the original code had it, with the first of the scores.
         beside: other systems, config[:flag=value]..., given the base's modalities.
-        seeds: trainings of each system.
-        metric: of the ranking and the tests; empty: the protocol's headline metric.
-        name: of the comparison's folder; empty: made of the corpus and what is compared.
-        out: where run folders and the comparison's folder lie.
-        prepared: where prepared corpora lie.
-        data_dir: raw data, to prepare a corpus that is not there yet; default MER_DATA.
-        memory_gib: what training may take; 0: what the device has.
-        json: also write the rows of alignments.json to this file.
     """
 
-    corpus: tyro.conf.Positional[str]
     base: str = "lexico_acoustic"
     scores: tuple[Score, ...] = ("dot", "general", "concat")
     alignments: tuple[AlignmentName, ...] = ("global", "local_m", "local_p", "window", "forced")
     feedbacks: tuple[Feedback, ...] = ("none",)
     questions: bool = False
     beside: tuple[str, ...] = ()
-    seeds: int = 5
-    metric: str = ""
-    name: str = ""
-    out: Path = Path("runs")
-    prepared: Path = Path("prepared")
-    data_dir: Path | None = dataclasses.field(default_factory=data_dir_from_environment)
-    memory_gib: float = 0.0
-    json: Path | None = None
 
 
 def main(args: Args) -> int:
     """The variants and what stands beside them; then the comparison and its rows."""
-    for name in ("scores", "alignments", "feedbacks"):
-        if not getattr(args, name):
-            raise InputError(f"--{name} names none; give at least one")
-    varied = list(variants(args))
-    systems = [*varied, *others(args)]
-    folder, content = compare.compared(systems, args)
+    folder, content = compare.compared(systems(args), args)
     compare.show(folder, content)
-    found = rows(content, {system.name: system for system in varied})
+    found = rows(content, {system.name: system for system in variants(args)})
     write_atomically(folder / "alignments.json", (json.dumps(found, indent=1) + "\n").encode())
     write_json(args.json, found)
     return 0
+
+
+def systems(args: Args) -> list[Contestant]:
+    """What is compared."""
+    for name in ("scores", "alignments", "feedbacks"):
+        if not getattr(args, name):
+            raise InputError(f"--{name} names none; give at least one")
+    return [*variants(args), *others(args)]
 
 
 def variants(args: Args) -> Iterator[Contestant]:
@@ -101,10 +83,16 @@ def variants(args: Args) -> Iterator[Contestant]:
         raise InputError(
             f"--base {args.base!r} is no lexico-acoustic system; name one, for instance lexico_acoustic"
         )
+    decodes = base.model.encoder == "decoder"
+    if not decodes and set(args.feedbacks) != {"none"}:
+        raise InputError(
+            f"--feedbacks {' '.join(args.feedbacks)} needs a base whose model.encoder is decoder; "
+            f"write --base {args.base}:model.encoder=decoder"
+        )
     timed = f"data.timed={base.model.main}"
     for feedback, score, alignment in itertools.product(args.feedbacks, args.scores, args.alignments):
         changes = [f"model.score={score}", f"model.alignment={alignment}"]
-        changes += [f"model.feedback={feedback}"] if base.model.encoder == "decoder" else []
+        changes += [f"model.feedback={feedback}"] if decodes else []
         changes += [timed] if alignment == "forced" else []
         said = [score, *([f"feedback {feedback}"] if len(args.feedbacks) > 1 else [])]
         yield named(args, f"{alignment.replace('_', '-')} ({', '.join(said)})", changes)

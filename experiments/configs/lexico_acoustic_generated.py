@@ -6,6 +6,7 @@ Command: python -m experiments.train lexico_acoustic_generated
         --options.speakers 100
     python -m experiments.train lexico_acoustic_generated --data.corpus lagged
     python -m experiments.train lexico_acoustic_generated --data.corpus lagged --model.alignment local_p
+    python -m experiments.compare_alignments generated --seeds 10
 Cost: about a minute on 2 cores; on `lagged`, whose audio must be found, three to five.
 Expected on `lagged`, seed 0: accuracy .72 with either alignment, .50 with global; .91 (window) and .92 (local_p)
     of the attention within one word of the true span, where even attention has .50 and .48. 200

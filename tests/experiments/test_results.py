@@ -8,7 +8,6 @@ import pytest
 
 from experiments import compare, prepare_data, results
 from experiments.command import parse, run
-from experiments.contestants import contestant
 from experiments.results import BENCHMARKS, CEILING, STUDIES, Study
 from mer_jax.errors import InputError
 from mer_jax.evaluation.comparison_tables import markdown
@@ -68,7 +67,7 @@ def test_every_table_has_its_place_and_every_place_its_table():
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
 def test_a_studys_systems_are_ones_that_can_be_compared(study):
     corpus = study.corpus or study.name
-    systems = [contestant(spec, corpus) for spec in study.systems]
+    systems = study.script.systems(parse(study.script.Args, [corpus, *study.systems]))
     assert {system.experiment.data.corpus for system in systems} == {corpus}
     assert len({system.name for system in systems}) == len({s.stem for s in systems}) == len(systems)
     assert len({json.dumps(s.experiment.to_json()) for s in systems}) == len(systems)
@@ -89,13 +88,10 @@ def test_a_studys_corpus_can_be_prepared_and_its_command_be_typed(study):
         str(study.seeds),
         *(["--metric", study.metric] * bool(study.metric)),
     ]
-    args = parse(compare.Args, results.shown("compare", argv, study).split()[3:])
-    assert (args.corpus, args.systems, args.seeds, args.metric) == (
-        corpus,
-        study.systems,
-        study.seeds,
-        study.metric,
-    )
+    args = parse(study.script.Args, results.shown("compare", argv, study).split()[3:])
+    assert (args.corpus, args.seeds, args.metric) == (corpus, study.seeds, study.metric)
+    if study.script is compare:
+        assert args.systems == study.systems
 
 
 def test_put_replaces_what_is_between_the_marks_and_keeps_every_other_byte(pages):
