@@ -74,6 +74,9 @@ PLANTED_LAG = (
 )
 
 
+RAW = "model.front.filters=8,32"
+
+
 @dataclasses.dataclass(frozen=True)
 class Study:
     """One comparison: its corpus, the raw folder it needs ("" for none), how it is prepared.
@@ -128,6 +131,21 @@ STUDIES = (
     Study(
         "emodb_by_speaker",
         ("unimodal:data.scaling=speaker",),
+        3,
+        needs="emodb",
+        metric="balanced_accuracy",
+        corpus="emodb",
+    ),
+    Study(
+        "emodb_speech",
+        (
+            "lexico_acoustic",
+            f"lexico_acoustic:data.modalities=words,waveform:model.auxiliary=waveform:{RAW}",
+            "dual_recurrent",
+            "unimodal:data.modalities=log_mel:model.cell=gru",
+            f"unimodal:data.modalities=waveform:model.cell=gru:{RAW}",
+            "unimodal:data.modalities=words:model.cell=gru:data.vocabulary=128",
+        ),
         3,
         needs="emodb",
         metric="balanced_accuracy",

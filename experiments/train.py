@@ -92,7 +92,7 @@ def main(args: Args[Any]) -> int:
     stop_on_error(findings)
 
     if args.dry_run:
-        return dry_run(setup)
+        return dry_run(setup, len(trainings))
 
     # Training, then one look at test with what dev selected. Folders are made only now.
     jobs = [
@@ -123,8 +123,8 @@ def main(args: Args[Any]) -> int:
     return 1 if failed else 0
 
 
-def dry_run(setup: Setup) -> int:
-    """Shapes, parameters, memory, one compiled step; writes nothing."""
+def dry_run(setup: Setup, trainings: int) -> int:
+    """Shapes, parameters, memory of all trainings at once, one compiled step of one; writes nothing."""
     plan, config, system = setup.plans[0], setup.experiment.training, setup.program()
     batch = largest_batch(plan.data.train, plan.data.buckets, config.batch_size)
     states = system.init([Member(setup.experiment.seed)], batch)
@@ -135,6 +135,9 @@ def dry_run(setup: Setup) -> int:
     started = time.perf_counter()
     needed = system.memory(unstack(states, 0), batch, 1)
     print(f"one step: {needed / 2**20:,.0f} MiB, compiled in {time.perf_counter() - started:.1f} s")
+    if trainings > 1:
+        together = system.memory(unstack(states, 0), batch, trainings)
+        print(f"one step of {trainings} trainings at once: {together / 2**20:,.0f} MiB")
     _, sums = system.step(system.parallel.place_state(states), stack([batch]))
     one = system.parallel.one_copy(sums)
     print(f"loss of the first step: {float(one['loss'][0] / one['weight'][0]):.4f}")

@@ -1,6 +1,7 @@
 """`experiments.train` as a user meets it."""
 
 import json
+import re
 import shutil
 import signal
 import time
@@ -70,6 +71,8 @@ def test_dry_run_and_print_config_write_nothing(trained, tmp_path):
     dry, shown = trained("--dry-run"), trained("--print-config")
     assert dry.code == shown.code == 0
     assert "parameters: " in dry.out
+    assert "at once" not in dry.out
+    assert re.search(r"one step of 3 trainings at once: \d+ MiB", trained("--dry-run", "--seeds", "3").out)
     assert json.loads(shown.out)["training"]["epochs"] == 2
     assert not (tmp_path / "runs").exists()
 
