@@ -104,7 +104,8 @@ def _decoder(sizes: Sizes, n: int, feedback: Feedback, alignment: Any) -> tuple[
     }
     masks = jnp.ones(shape, bool), jnp.ones((sizes.batch, n), bool)
     cotangent = normal(*shape, sizes.hidden)
-    started = module.init(jax.random.key(0), operands["inputs"], masks[0], operands["encoder"], masks[1])
+    inputs, encoder = (jnp.asarray(operands[name]) for name in ("inputs", "encoder"))
+    started = module.init(jax.random.key(0), inputs, masks[0], encoder, masks[1])
     operands["params"] = started["params"]
 
     def both(operands: Any, masks: Any, cotangent: Any) -> Any:

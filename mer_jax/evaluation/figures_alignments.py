@@ -1,7 +1,6 @@
 """Figures of compared systems that attend: score over recovered alignment, one utterance in all of them."""
 
 import dataclasses
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from mer_jax.evaluation.attention_record import Example
 from mer_jax.evaluation.comparison import Contender
 from mer_jax.evaluation.figure_style import FLOOR, METRIC_LABELS, legend_below, styled
 from mer_jax.evaluation.figures_attention import heat_maps
-from mer_jax.evaluation.figures_comparison import SYMBOLS, names_of, system_colours, wrapped
+from mer_jax.evaluation.figures_comparison import names_of, system_colours, system_symbols, wrapped
 
 AXIS = "Share of the attention within \N{PLUS-MINUS SIGN}1 word of the true span"
 
@@ -23,7 +22,7 @@ def score_over_alignment(comparison: Mapping[str, Any], contenders: Sequence[Con
     attention at known word times is a line across.
     """
     names, metric = names_of(comparison), comparison["metric"]
-    palette, symbols = system_colours(names), dict(zip(names, itertools.cycle(SYMBOLS), strict=False))
+    palette, symbols = system_colours(names), system_symbols(names)
     scores = {row["name"]: row for row in comparison["rows"] if row["mean"] is not None}
     places = {row["name"]: row for row in comparison["attention"]["rows"]}
     measure, figure = comparison["attention"]["measure"], go.Figure()

@@ -37,6 +37,12 @@ def system_colours(names: Sequence[str]) -> dict[str, str]:
     return dict(zip(names, itertools.cycle(SYSTEM_COLOURS), strict=False))
 
 
+def system_symbols(names: Sequence[str]) -> dict[str, str]:
+    """A symbol per system, in order of rank; one that repeats a colour has another symbol."""
+    count = len(SYMBOLS)
+    return {name: SYMBOLS[(k + k // count) % count] for k, name in enumerate(names)}
+
+
 def names_of(comparison: Mapping[str, Any]) -> list[str]:
     """The systems in order of rank."""
     return [row["name"] for row in comparison["rows"]]
@@ -173,7 +179,7 @@ def cost(comparison: Mapping[str, Any]) -> list[Panel]:
 
 def _cost(comparison: Mapping[str, Any], key: str, rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     names = names_of(comparison)
-    palette, symbols = system_colours(names), dict(zip(names, itertools.cycle(SYMBOLS), strict=False))
+    palette, symbols = system_colours(names), system_symbols(names)
     shown = [wrapped(row["name"], 28) for row in rows]
     figure = go.Figure()
     for row, label in zip(rows, shown, strict=True):
