@@ -72,7 +72,7 @@ PLANTED_LAG = (
     *("--options.preset", "lagged", "--options.dialogues", "1500", "--options.speakers", "100"),
     *(*QUIET, "--options.dead-text", "0", "--options.dead-audio", "0"),
 )
-RAW = "model.front.filters=8,32"
+RAW = "model.front.filters=4,8:training.epochs=15"
 
 
 @dataclasses.dataclass(frozen=True)
