@@ -14,7 +14,11 @@ CORPORA = {
     "meld": "meld:Meld",
     "crema_d": "crema_d:CremaD",
     "crema_d_votes": "crema_d_votes:CremaDVotes",
+    "mosei": "multimodal_sdk:Mosei",
     "mosei_labels": "mosei_labels:MoseiLabels",
+    "mosi_sdk": "multimodal_sdk:MosiSdk",
+    "mult": "mult_pickle:Mult",
+    "mmsa": "mmsa_pickle:Mmsa",
     "mmmo": "mmmo:Mmmo",
 }
 
