@@ -46,7 +46,7 @@ from experiments.printing import console_on
 from kernels.attention.shapes import SHAPES
 from mer_jax.errors import InputError, nearest
 from mer_jax.evaluation.figures_benchmark import benchmark_page
-from mer_jax.evaluation.predictions import write_atomically
+from mer_jax.records import write_atomically
 from mer_jax.training.host_memory import keep_freed_memory
 from mer_jax.training.run_folder import provenance
 

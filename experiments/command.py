@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import tyro
 
 from mer_jax.errors import InputError, is_full_disk, nearest
-from mer_jax.evaluation.predictions import write_atomically
+from mer_jax.records import write_atomically
 
 Arguments = TypeVar("Arguments")
 

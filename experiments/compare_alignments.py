@@ -25,10 +25,10 @@ from experiments import compare
 from experiments.command import run, write_json
 from experiments.contestants import Contestant, contestant
 from mer_jax.errors import InputError
-from mer_jax.evaluation.predictions import write_atomically
 from mer_jax.models.lexico_acoustic import LexicoAcousticConfig
 from mer_jax.nn.attention import AlignmentName, Score
 from mer_jax.nn.decoder import Feedback
+from mer_jax.records import write_atomically
 
 QUESTIONS = {
     "scrambled reshape": "model.auxiliary_states=scrambled_by_reshape",

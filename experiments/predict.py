@@ -28,9 +28,8 @@ from mer_jax.data.corpus import Corpus
 from mer_jax.data.examples import make_examples
 from mer_jax.data.preprocessing import Preprocessing
 from mer_jax.errors import InputError
-from mer_jax.evaluation.predictions import write_atomically
 from mer_jax.evaluation.protocol import Protocol
-from mer_jax.records import from_json
+from mer_jax.records import from_json, write_atomically
 from mer_jax.training.checkpoint import Checkpoints
 from mer_jax.training.predicting import predict_rows
 from mer_jax.training.program import Program

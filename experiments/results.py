@@ -37,8 +37,8 @@ from mer_jax.data.corpus import load
 from mer_jax.errors import InputError, nearest
 from mer_jax.evaluation.ceiling import human_ceiling
 from mer_jax.evaluation.comparison_report import markdown
-from mer_jax.evaluation.predictions import write_atomically
 from mer_jax.evaluation.protocol import Protocol, ProtocolConfig
+from mer_jax.records import write_atomically
 from mer_jax.training.host_memory import keep_freed_memory
 from mer_jax.training.run_folder import provenance, read_json
 

@@ -1,11 +1,23 @@
-"""Frozen dataclasses from the JSON that `dataclasses.asdict` makes of them."""
+"""What is kept on disk: files written whole, and frozen dataclasses from the JSON of `dataclasses.asdict`."""
 
 import dataclasses
+import os
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mer_jax.errors import InputError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes beside `path`, then moves into place: a half-written file is never seen."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(content)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def from_json(cls: type, data: Mapping[str, Any]) -> Any:

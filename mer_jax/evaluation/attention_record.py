@@ -10,7 +10,7 @@ import numpy as np
 
 from mer_jax.errors import InputError
 from mer_jax.evaluation.alignment import entropy, mass_within, width, with_neighbours
-from mer_jax.evaluation.predictions import write_atomically
+from mer_jax.records import write_atomically
 
 MEASURES = ("mass_in_span", "mass_within_one_word", "entropy", "width")
 STATES = ("trained", "untrained", "uniform", "uniform_everywhere")

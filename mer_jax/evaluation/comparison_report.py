@@ -23,8 +23,8 @@ from mer_jax.evaluation.figure_style import FLOOR_LABELS
 from mer_jax.evaluation.figures_alignments import one_utterance, score_over_alignment
 from mer_jax.evaluation.figures_comparison import Panel, names_of, system_colours
 from mer_jax.evaluation.figures_comparison_ranking import ranking
-from mer_jax.evaluation.predictions import write_atomically
 from mer_jax.evaluation.report_page import Section, filled, page
+from mer_jax.records import write_atomically
 
 GRAVE_SHOWN = 3
 HALF_CARD = 540

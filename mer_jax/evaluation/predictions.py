@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from mer_jax.data.schema import SPLITS
 from mer_jax.errors import InputError
+from mer_jax.records import write_atomically
 
 GROUP_COLUMNS = {"dialogue": "dialogues", "speaker": "speakers", "id": "ids"}
 
@@ -145,13 +145,3 @@ class Predictions:
             raise
         except Exception as error:
             raise InputError(f"{path} is damaged ({error}); train the run again") from error
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes beside `path`, then moves into place: a half-written file is never seen."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(content)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -15,8 +15,9 @@ from mer_jax.evaluation import figures_classification, figures_regression, repor
 from mer_jax.evaluation.attention_record import AttentionRecord
 from mer_jax.evaluation.figures import learning_curves, scores_beside_floors
 from mer_jax.evaluation.figures_attention import heat_maps
-from mer_jax.evaluation.predictions import Predictions, write_atomically
+from mer_jax.evaluation.predictions import Predictions
 from mer_jax.evaluation.report_page import Section, filled, page
+from mer_jax.records import write_atomically
 
 
 @dataclasses.dataclass(frozen=True)

@@ -51,7 +51,7 @@ def lstm(
     return jnp.swapaxes(states, 0, 1), last
 
 
-def _forget_bias(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
+def forget_bias(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
     """Ones for the forget gate (Jozefowicz et al. 2015), zeros for the others."""
     del key
     hidden = shape[0] // 4
@@ -71,7 +71,7 @@ class LSTM(nn.Module):
         gates = 4 * self.hidden
         kernel = self.param("input_kernel", nn.initializers.glorot_uniform(), (inputs.shape[-1], gates))
         recurrent = self.param("recurrent_kernel", nn.initializers.orthogonal(), (self.hidden, gates))
-        bias = self.param("bias", _forget_bias, (gates,))
+        bias = self.param("bias", forget_bias, (gates,))
         return lstm(inputs, mask, kernel, recurrent, bias, reverse=self.reverse)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import jax
 
 from mer_jax.errors import InputError
-from mer_jax.evaluation.predictions import write_atomically
+from mer_jax.records import write_atomically
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn", "mer-jax")
 

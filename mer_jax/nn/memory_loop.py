@@ -1,0 +1,241 @@
+"""The time loop of the Memory Fusion Network, with a derivative of its own.
+
+Automatic differentiation would add to the gradient of every weight at every step; here the loop
+back in time gives the gradients of each step's sums, and those of the weights are products over
+all steps and examples at once. `nn.memory_fusion` has the equations.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float
+
+ABSENT = -1e30  # added to the score of a coordinate that is not there
+
+
+class Weights(NamedTuple):
+    """The parameters of the loop; P is modalities * hidden, E units, D memory.
+
+    recurrent: U of all modalities, [P, 4 P], as `block_diagonal` makes it.
+    feeding: V, from the memory to all gates, [D, 4 P] in the order gate, modality, unit; or None.
+    score_in, score_out: the attention's network, [2 P, E] and [E, 2 P].
+    read_in: the first layers of u, g1 and g2 for a * c*, [2 P, 3 E].
+    gate_memory: those of g1 and g2 for the memory, [D, 2 E].
+    read_out, read_out_bias: the second layers of the three, [3, E, D] and [3, D].
+    """
+
+    recurrent: Array
+    feeding: Array | None
+    score_in: Array
+    score_in_bias: Array
+    score_out: Array
+    score_out_bias: Array
+    read_in: Array
+    read_in_bias: Array
+    gate_memory: Array
+    read_out: Array
+    read_out_bias: Array
+
+
+class _Kept(NamedTuple):
+    """What the backward pass reads of a step: sums before the gates and the update, and the
+    layers behind a rectifier or the softmax."""
+
+    gates: Array
+    scored: Array
+    attention: Array
+    read: tuple[Array, ...]
+    update: tuple[Array, ...]
+
+
+class _State(NamedTuple):
+    """h and c of all modalities, [batch, P], and the memory."""
+
+    hidden: Array
+    cell: Array
+    memory: Array
+
+
+@jax.custom_vjp
+def run(
+    weights: Weights,
+    projected: Float[Array, "time batch gates"],
+    valid: Bool[Array, "time batch 1"],
+    there: Bool[Array, "batch p"],
+) -> tuple[Float[Array, "time batch p"], Float[Array, "time batch memory"], Float[Array, "time batch both"]]:
+    """States, memory and attention of every step.
+
+    Args:
+        weights: of the loop.
+        projected: W x_t + b of all modalities, 4 P in the order gate, modality, unit.
+        valid: whether the step exists: where not, states and memory stay and the attention is 0.
+        there: whether a unit's modality is there: where not, its state is 0 and gets no attention.
+    """
+    states, kept = _forward(weights, projected, valid, there)
+    return states.hidden, states.memory, jnp.where(valid, kept.attention, 0)
+
+
+def _forward(weights: Weights, projected: Array, valid: Array, there: Array) -> tuple[_State, _Kept]:
+    absent = jnp.where(jnp.concatenate([there, there], axis=1), 0, ABSENT).astype(projected.dtype)
+
+    def step(state, now):
+        x, valid = now
+        state, kept = _step(weights, state, x, valid, there, absent)
+        return state, (state, kept)
+
+    _, (states, kept) = jax.lax.scan(step, _start(weights, projected), (projected, valid))
+    return states, kept
+
+
+def _start(weights: Weights, projected: Array) -> _State:
+    zeros = jnp.zeros((projected.shape[1], len(weights.recurrent)), projected.dtype)
+    return _State(zeros, zeros, jnp.zeros((len(zeros), weights.gate_memory.shape[0]), projected.dtype))
+
+
+def _step(
+    weights: Weights, before: _State, x: Array, valid: Array, there: Array, absent: Array
+) -> tuple[_State, _Kept]:
+    """One step of all modalities, and what the backward pass needs of it."""
+    gates = x + before.hidden @ weights.recurrent
+    if weights.feeding is not None:
+        gates += before.memory @ weights.feeding
+    i, f, g, o = jnp.split(gates, 4, axis=-1)
+    moves = valid & there
+    cell = jnp.where(moves, nn.sigmoid(f) * before.cell + nn.sigmoid(i) * jnp.tanh(g), before.cell)
+    hidden = jnp.where(moves, nn.sigmoid(o) * jnp.tanh(cell), before.hidden)
+
+    both = jnp.concatenate([before.cell, cell], axis=-1)
+    scored = nn.relu(both @ weights.score_in + weights.score_in_bias[None, :])
+    attention = nn.softmax(scored @ weights.score_out + (weights.score_out_bias[None, :] + absent))
+
+    of_both = (attention * both) @ weights.read_in + weights.read_in_bias[None, :]
+    for_update, *for_gates = jnp.split(of_both, 3, axis=-1)
+    of_memory = jnp.split(before.memory @ weights.gate_memory, 2, axis=-1)
+    read = tuple(map(nn.relu, (for_update, for_gates[0] + of_memory[0], for_gates[1] + of_memory[1])))
+    update = tuple(r @ weights.read_out[j] + weights.read_out_bias[j][None, :] for j, r in enumerate(read))
+    u, keep, write = jnp.tanh(update[0]), nn.sigmoid(update[1]), nn.sigmoid(update[2])
+    memory = jnp.where(valid, keep * before.memory + write * u, before.memory)
+    return _State(hidden, cell, memory), _Kept(gates, scored, attention, read, update)
+
+
+def block_diagonal(recurrent: Float[Array, "modalities hidden gates"]) -> Float[Array, "p all_gates"]:
+    """U of all modalities, gates in the order input, forget, cell, output, as one matrix, [P, 4 P],
+    columns in the order gate, modality, unit."""
+    modalities, hidden, _ = recurrent.shape
+    own = jnp.eye(modalities, dtype=recurrent.dtype)[:, None, None, :, None]
+    by_gate = recurrent.reshape(modalities, hidden, 4, 1, hidden)
+    return (by_gate * own).reshape(modalities * hidden, 4 * modalities * hidden)
+
+
+class _Deltas(NamedTuple):
+    """The gradients of a step's sums, from which those of the weights are made."""
+
+    gates: Array
+    scored: Array
+    scores: Array
+    read: Array
+    update: tuple[Array, Array, Array]
+
+
+def _run_keeping(weights, projected, valid, there):
+    states, kept = _forward(weights, projected, valid, there)
+    outputs = states.hidden, states.memory, jnp.where(valid, kept.attention, 0)
+    return outputs, (weights, states, kept, valid, there)
+
+
+def _run_backward(saved, cotangents):
+    weights, states, kept, valid, there = saved
+    before = jax.tree.map(lambda x: jnp.concatenate([jnp.zeros_like(x[:1]), x[:-1]]), states)
+
+    def step(of_state, now):
+        return _step_backward(weights, there, of_state, now)
+
+    nothing = jax.tree.map(lambda x: jnp.zeros_like(x[0]), states)
+    given = (before, states.cell, kept, valid, cotangents)
+    _, deltas = jax.lax.scan(step, nothing, given, reverse=True)
+    return _of_weights(weights, before, states.cell, kept, deltas), deltas.gates, None, None
+
+
+def _step_backward(weights, there, of_state, now):
+    """From the gradient of the state behind a step to that of the state before it."""
+    before, cell, kept, valid, cotangents = now
+    of_hidden, of_memory, of_attention = cotangents
+    update, of_memory = _update_backward(before, kept, valid, of_state.memory + of_memory)
+    of_read = jnp.concatenate([d @ weights.read_out[j].T for j, d in enumerate(update)], axis=-1)
+    read = jnp.where(jnp.concatenate(kept.read, axis=-1) > 0, of_read, 0)
+    units = kept.scored.shape[-1]
+    of_memory += read[:, units:] @ weights.gate_memory.T
+
+    both = jnp.concatenate([before.cell, cell], axis=-1)
+    of_attended = read @ weights.read_in.T
+    of_attention = of_attended * both + jnp.where(valid, of_attention, 0)
+    a = kept.attention
+    scores = a * (of_attention - (of_attention * a).sum(axis=-1, keepdims=True))
+    scored = jnp.where(kept.scored > 0, scores @ weights.score_out.T, 0)
+    of_both = of_attended * a + scored @ weights.score_in.T
+    of_before, of_cell = jnp.split(of_both, 2, axis=-1)
+
+    moves = valid & there
+    of_hidden += of_state.hidden
+    of_cell += of_state.cell
+    gates, through = _lstm_backward(before.cell, cell, kept.gates, moves, of_hidden, of_cell)
+    of_before += through
+    of_previous = jnp.where(moves, 0, of_hidden) + gates @ weights.recurrent.T
+    if weights.feeding is not None:
+        of_memory += gates @ weights.feeding.T
+    return _State(of_previous, of_before, of_memory), _Deltas(gates, scored, scores, read, update)
+
+
+def _update_backward(before, kept, valid, of_memory):
+    """Gradients of the three sums behind the memory's update, and of the memory before it."""
+    u, keep, write = jnp.tanh(kept.update[0]), nn.sigmoid(kept.update[1]), nn.sigmoid(kept.update[2])
+    moved = jnp.where(valid, of_memory, 0)
+    of_u = moved * write * (1 - u * u)
+    of_keep = moved * before.memory * keep * (1 - keep)
+    of_write = moved * u * write * (1 - write)
+    return (of_u, of_keep, of_write), jnp.where(valid, moved * keep, of_memory)
+
+
+def _lstm_backward(cell_before, cell, gates, moves, of_hidden, of_cell):
+    """Gradients of the gates' sums, and of c_{t-1} through c_t."""
+    i, f, g, o = jnp.split(gates, 4, axis=-1)
+    i, f, g, o, tanh_cell = nn.sigmoid(i), nn.sigmoid(f), jnp.tanh(g), nn.sigmoid(o), jnp.tanh(cell)
+    of_new = jnp.where(moves, of_hidden, 0)
+    new = jnp.where(moves, of_cell, 0) + of_new * o * (1 - tanh_cell * tanh_cell)
+    of_gates = (
+        new * g * i * (1 - i),
+        new * cell_before * f * (1 - f),
+        new * i * (1 - g * g),
+        of_new * tanh_cell * o * (1 - o),
+    )
+    return jnp.concatenate(of_gates, axis=-1), jnp.where(moves, new * f, of_cell)
+
+
+def _of_weights(weights: Weights, before: _State, cells: Array, kept: _Kept, deltas: _Deltas) -> Weights:
+    """Gradients of the weights: one product each, over all steps and examples."""
+    both = jnp.concatenate([before.cell, cells], axis=-1)
+    units = weights.score_in.shape[-1]
+    pairs = zip(kept.read, deltas.update, strict=True)
+    return Weights(
+        recurrent=_outer(before.hidden, deltas.gates),
+        feeding=None if weights.feeding is None else _outer(before.memory, deltas.gates),
+        score_in=_outer(both, deltas.scored),
+        score_in_bias=deltas.scored.sum(axis=(0, 1)),
+        score_out=_outer(kept.scored, deltas.scores),
+        score_out_bias=deltas.scores.sum(axis=(0, 1)),
+        read_in=_outer(kept.attention * both, deltas.read),
+        read_in_bias=deltas.read.sum(axis=(0, 1)),
+        gate_memory=_outer(before.memory, deltas.read[..., units:]),
+        read_out=jnp.stack([_outer(read, delta) for read, delta in pairs]),
+        read_out_bias=jnp.stack([delta.sum(axis=(0, 1)) for delta in deltas.update]),
+    )
+
+
+def _outer(inputs: Array, deltas: Array) -> Array:
+    """sum over steps and examples of inputs^T deltas."""
+    return jnp.tensordot(inputs, deltas, axes=((0, 1), (0, 1)))
+
+
+run.defvjp(_run_keeping, _run_backward)
