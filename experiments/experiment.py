@@ -15,6 +15,7 @@ from mer_jax.data.vocabulary import WORDS
 from mer_jax.errors import InputError, nearest
 from mer_jax.evaluation.protocol import ProtocolConfig
 from mer_jax.records import from_json
+from mer_jax.robustness.pipeline import RobustnessConfig
 from mer_jax.training.config import TrainingConfig
 
 Model = TypeVar("Model")
@@ -33,6 +34,8 @@ class DataConfig:
         scaling: by train's means and deviations, by each speaker's own, or not at all.
         outlier_limit: scaled values are clipped to this many standard deviations.
         masks: padding is masked, or (as Keras' Masking(0) has it) every frame of zeros.
+        clock: the stream whose steps all others are averaged to (by the times of the words where
+            they are known) before anything else; empty: each keeps its own.
         longest: `modality=frames`, where a sequence is cut.
         timed: a modality with one step a word, which is to know when its words are spoken; for
             forced alignment.
@@ -49,6 +52,7 @@ class DataConfig:
     scaling: Scaling = "train"
     outlier_limit: float = 10.0
     masks: Masks = "true"
+    clock: str = ""
     longest: tuple[str, ...] = ()
     timed: str = ""
     vocabulary: int = 4096
@@ -83,6 +87,7 @@ class Experiment(Generic[Model]):
     """One system on one corpus under one protocol.
 
     Attributes:
+        robustness: corruption of the features, and what is done about bad and missing modalities.
         seed: of initial parameters, order of batches and dropout.
     """
 
@@ -90,6 +95,7 @@ class Experiment(Generic[Model]):
     protocol: ProtocolConfig
     model: Model
     training: TrainingConfig
+    robustness: RobustnessConfig = dataclasses.field(default_factory=RobustnessConfig)
     seed: int = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -125,5 +131,6 @@ def experiment_from_json(data: dict[str, Any]) -> Experiment[Any]:
         protocol=from_json(ProtocolConfig, data["protocol"]),
         model=from_json(model, data["model"]),
         training=from_json(TrainingConfig, data["training"]),
+        robustness=from_json(RobustnessConfig, data.get("robustness", {})),
         seed=data["seed"],
     )

@@ -2,15 +2,18 @@
 
     python -m experiments.predict runs/early_fusion_generated-seed0
     python -m experiments.predict runs/early_fusion_generated-seed0 my_recordings --csv out.csv
+    python -m experiments.predict runs/m3er_generated-seed0 --without audio face
 
 The corpus must have the run's modalities with the same number of features; labels are not
-needed and not looked at. With several folds the probabilities of all folds are averaged.
+needed and not looked at. With several folds the probabilities of all folds are averaged. Modalities may be
+missing, of all utterances or of some; a run with a modality check and proxies uses them here too.
 """
 
 import csv
 import dataclasses
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +30,10 @@ from mer_jax.data.batching import batches
 from mer_jax.data.corpus import Corpus
 from mer_jax.data.examples import make_examples
 from mer_jax.data.preprocessing import Preprocessing
-from mer_jax.errors import InputError
+from mer_jax.errors import InputError, nearest
 from mer_jax.evaluation.protocol import Protocol
 from mer_jax.records import from_json, write_atomically
+from mer_jax.robustness.pipeline import Repair, without_modalities
 from mer_jax.training.checkpoint import Checkpoints
 from mer_jax.training.predicting import predict_rows
 from mer_jax.training.program import Program
@@ -45,6 +49,7 @@ class Args:
     Args:
         run: the run folder.
         corpus: a prepared corpus; empty: the one the run was trained on.
+        without: modalities to leave out, as if they had not been recorded.
         csv: where to write id, prediction and one column per target; default: the terminal.
         prepared: where prepared corpora lie.
         data_dir: raw data, to prepare a corpus that is not there yet; default MER_DATA.
@@ -52,6 +57,7 @@ class Args:
 
     run: tyro.conf.Positional[Path]
     corpus: tyro.conf.Positional[str] = ""
+    without: tuple[str, ...] = ()
     csv: Path | None = None
     prepared: Path = Path("prepared")
     data_dir: Path | None = dataclasses.field(default_factory=data_dir_from_environment)
@@ -68,9 +74,20 @@ def main(args: Args) -> int:
     corpus = open_corpus(data, args.prepared, args.data_dir)
     if len(corpus) == 0:
         raise InputError(f"corpus {data.corpus!r} holds no utterance")
+    corpus = left_out(corpus, data.view.streams, args.without)
     values = predict(folder, experiment, protocol, corpus)
     write(args.csv, corpus, protocol, values)
     return 0
+
+
+def left_out(corpus: Corpus, streams: Sequence[str], without: Sequence[str]) -> Corpus:
+    """The corpus without these modalities. Raises InputError for one that the run does not read, or all."""
+    for name in without:
+        if name not in streams:
+            raise InputError(f"--without {name!r} is no modality of the run; {nearest(name, streams)}")
+    if set(without) >= set(streams):
+        raise InputError("--without names every modality of the run; leave it one to read")
+    return without_modalities(corpus, without) if without else corpus
 
 
 def predict(folder: RunFolder, experiment: Experiment[Any], protocol: Protocol, corpus: Corpus) -> np.ndarray:
@@ -82,7 +99,10 @@ def predict(folder: RunFolder, experiment: Experiment[Any], protocol: Protocol, 
         preprocessing = Preprocessing.from_json(fitted[name])
         _check_dims(preprocessing, corpus, folder)
         state = restore(folder, name, program, preprocessing, corpus, experiment)
-        (logits,) = predict_rows(program, stack([state]), preprocessing, corpus, rows, data.view)
+        given = corpus
+        if experiment.robustness.repair != "none":
+            given = Repair.load(folder.repair(name))(corpus).corpus
+        (logits,) = predict_rows(program, stack([state]), preprocessing, given, rows, data.view)
         values.append(logits if protocol.config.task == "regression" else softmax(logits, axis=1))
     return np.mean(values, axis=0)
 

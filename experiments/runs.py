@@ -24,6 +24,7 @@ from mer_jax.evaluation.predictions import Predictions
 from mer_jax.evaluation.report import write_report
 from mer_jax.evaluation.scoring import score
 from mer_jax.evaluation.soft_metrics import soft_metrics
+from mer_jax.evaluation.summaries import Summary
 from mer_jax.evaluation.votes import target_votes
 from mer_jax.training.attending import Attending, Examiner, known_rows
 from mer_jax.training.checkpoint import Checkpoints
@@ -107,8 +108,13 @@ def train_jobs(
 def floors_of(setup: Setup) -> dict[str, Floor]:
     """The floors of the setup's protocol and modalities; no seed changes them."""
     modalities = setup.experiment.data.modalities
-    summaries = summaries_of(setup.corpus, modalities)
-    fits = [fit_floors(setup.corpus, fold, setup.protocol, modalities, summaries) for fold in setup.folds]
+    known: dict[int, Mapping[str, Summary]] = {}
+    fits = []
+    for plan in setup.plans:
+        if id(plan.given) not in known:
+            known[id(plan.given)] = summaries_of(plan.given, modalities)
+        summaries = known[id(plan.given)]
+        fits.append(fit_floors(plan.given, plan.fold, setup.protocol, modalities, summaries))
     return pool_floors(setup.corpus, setup.folds, setup.protocol, fits)
 
 
@@ -162,6 +168,9 @@ def _write_setup(setup: Setup, folder: RunFolder) -> None:
     folder.write_json(
         "preprocessing.json", {plan.fold.name: plan.preprocessing.to_json() for plan in setup.plans}
     )
+    for plan in setup.plans:
+        if plan.repair is not None:
+            plan.repair.save(folder.repair(plan.fold.name))
 
 
 def _group_size(
@@ -236,7 +245,7 @@ def _predictions(setup: Setup, system: Program, folds: Sequence[Sequence[Trained
     parts: list[list[Predictions]] = []
     for number, plan in enumerate(setup.plans):
         states: TrainState = stack([fold[number].state for fold in folds])
-        known = (setup.corpus, setup.protocol, plan.fold, number, setup.experiment.data.view)
+        known = (plan.corpus, setup.protocol, plan.fold, number, setup.experiment.data.view)
         parts.append(fold_predictions(system, states, plan.preprocessing, *known))
     return [Predictions.concatenate(of_member) for of_member in zip(*parts, strict=True)]
 
@@ -259,9 +268,7 @@ def _attention(setup: Setup, examiner: Examiner, job: Job, fold: Sequence[Traine
         batch = largest_batch(plan.data.train, plan.data.buckets, examiner.program.config.batch_size)
         first = unstack(examiner.program.init([member], batch, plan.data.words), 0)
         for state, out in ((found.state, trained), (first, untrained)):
-            out += (
-                examiner.examine(state, plan.preprocessing, setup.corpus, known, view) if len(known) else []
-            )
+            out += examiner.examine(state, plan.preprocessing, plan.corpus, known, view) if len(known) else []
     keep = chosen([one.id for one in trained])
     return AttentionRecord.of(trained, untrained, examiner.rate(setup.corpus), keep)
 

@@ -5,6 +5,8 @@ Shared by the scripts that train or predict, so that all of them see the same da
 
 import dataclasses
 import functools
+import hashlib
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 
 from experiments.experiment import DataConfig, Experiment
 from mer_jax.data.builders import CORPORA, corpus_builder
+from mer_jax.data.clock import to_clock
 from mer_jax.data.corpus import Corpus, load, prepare
 from mer_jax.data.doctor import examine, require_sound
 from mer_jax.data.examples import make_examples
@@ -28,18 +31,29 @@ from mer_jax.evaluation.protocol import Protocol
 from mer_jax.evaluation.votes import soft_labels, unvoted
 from mer_jax.features.word_vectors import WordVectors, read_word_vectors, table
 from mer_jax.models.base import Task
+from mer_jax.robustness.pipeline import Repair, RobustnessConfig, augmented, corrupted
 from mer_jax.training.data_parallel import DataParallel
 from mer_jax.training.loop import FoldData
 from mer_jax.training.program import Program
 
+WARNING = "WARNING: "  # how a builder's note of what it had to leave out begins
+
 
 @dataclasses.dataclass(frozen=True)
 class FoldPlan:
-    """One fold and what was fitted on its train part. `data` holds no test."""
+    """One fold and what was fitted on its train part. `data` holds no test.
+
+    given: the corpus of the protocol, corrupted where it says so. corpus: what the system reads,
+        repaired. where they are the setup's corpus, nothing was done.
+    repair: what did that, if anything.
+    """
 
     fold: Fold
     data: FoldData
     preprocessing: Preprocessing
+    given: Corpus
+    corpus: Corpus
+    repair: Repair | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +82,22 @@ class Setup:
             for number, plan in enumerate(self.plans)
             for name in statistics
         ]
+        fitted += [
+            Fitted(name, rows, number)
+            for number, plan in enumerate(self.plans)
+            if plan.repair is not None
+            for name, rows in plan.repair.rows.items()
+        ]
         found = audit(self.corpus, self.folds, self.protocol, fitted, data.view.streams, strict=False)
-        own = (self._untrained, self._scaled_by_speaker, self._unvoted, self._unknown_words, self._untimed)
+        own = (
+            self._untrained,
+            self._dropped,
+            self._corrupted,
+            self._scaled_by_speaker,
+            self._unvoted,
+            self._unknown_words,
+            self._untimed,
+        )
         return (*(finding for check in own for finding in check()), *found)
 
     def _untrained(self) -> Iterator[Finding]:
@@ -77,9 +105,25 @@ class Setup:
             there = np.array([utterance.has(modality) for utterance in self.corpus.utterances])
             if any(there[fold.test].any() and not there[fold.train].any() for fold in self.folds):
                 message = (
-                    f"{modality} is missing in all of train but not in test: what reads it is not trained"
+                    f"{modality} is missing in all of train but not in test, where it is not read either"
                 )
                 yield Finding(f"untrained_modality/{modality}", "warning", message)
+
+    def _dropped(self) -> Iterator[Finding]:
+        """What the corpus' builder left out of the features and warns of."""
+        for number, note in enumerate(self.corpus.spec.notes):
+            if note.startswith(WARNING):
+                yield Finding(f"corpus_note/{number}", "warning", note.removeprefix(WARNING))
+
+    def _corrupted(self) -> Iterator[Finding]:
+        robustness = self.experiment.robustness
+        if robustness.corrupts:
+            corruption = robustness.corruption
+            message = (
+                f"features are corrupted on purpose: {corruption.kind} of a share of {corruption.share:g} of the "
+                f"utterances of {', '.join(robustness.splits)}"
+            )
+            yield Finding("corruption", "note", message, dataclasses.asdict(corruption))
 
     def _scaled_by_speaker(self) -> Iterator[Finding]:
         if self.experiment.data.scaling == "speaker":
@@ -120,9 +164,24 @@ class Setup:
 def set_up(experiment: Experiment[Any], prepared: Path, data_dir: Path | None) -> Setup:
     """Opens the corpus, binds the protocol, divides and scales. Raises InputError."""
     corpus = open_corpus(experiment.data, prepared, data_dir)
-    protocol = Protocol.bind(experiment.protocol, corpus)
+    protocol = Protocol.bind(experiment.protocol, scored(corpus, experiment.robustness))
     plans = tuple(_plan(experiment, protocol, corpus, fold) for fold in protocol.folds(corpus))
     return Setup(experiment, corpus, protocol, plans)
+
+
+def scored(corpus: Corpus, robustness: RobustnessConfig) -> Corpus:
+    """The corpus under the hash of the data that are scored: of its own where they are corrupted."""
+    if not robustness.corrupts_scores:
+        return corpus
+    splits = [split for split in robustness.splits if split != "train"]
+    said = [
+        corpus.content_hash,
+        dataclasses.asdict(robustness.corruption),
+        splits,
+        robustness.corruption_seed,
+    ]
+    content = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return dataclasses.replace(corpus, content_hash=content)
 
 
 def make_program(experiment: Experiment[Any], protocol: Protocol, corpus: Corpus) -> Program:
@@ -153,10 +212,31 @@ def open_corpus(config: DataConfig, prepared: Path, data_dir: Path | None) -> Co
             print(f"preparing {config.corpus} below {prepared} ...", file=sys.stderr)
             prepare(config.corpus, source, prepared, check=lambda corpus: require_sound(examine(corpus)))
     corpus = load(config.corpus, prepared, config.view.streams)
+    corpus = to_clock(corpus, config.clock, config.view.streams) if config.clock else corpus
     return scale_by_speaker(corpus, config.view.streams) if config.scaling == "speaker" else corpus
 
 
+def _given(experiment: Experiment[Any], corpus: Corpus, fold: Fold) -> Corpus:
+    """What the protocol gives in this fold: corrupted where it says so."""
+    robustness = experiment.robustness
+    if not robustness.corrupts:
+        return corpus
+    streams, rows = experiment.data.view.streams, robustness.rows(fold)
+    return corrupted(corpus, rows, streams, robustness.corruption, robustness.corruption_seed).corpus
+
+
+def _repair(experiment: Experiment[Any], corpus: Corpus, fold: Fold) -> Repair | None:
+    if experiment.robustness.repair == "none":
+        return None
+    streams = experiment.data.view.streams
+    judged = [name for name in streams if any(corpus.utterances[row].has(name) for row in fold.train)]
+    return Repair.fit(corpus, fold, judged, experiment.robustness)
+
+
 def _plan(experiment: Experiment[Any], protocol: Protocol, corpus: Corpus, fold: Fold) -> FoldPlan:
+    given = _given(experiment, corpus, fold)
+    repair = _repair(experiment, given, fold)
+    corpus = given if repair is None else repair(given).corpus
     config, training = experiment.data, experiment.training
     regression = protocol.config.task == "regression"
     targets: np.ndarray = (
@@ -181,16 +261,19 @@ def _plan(experiment: Experiment[Any], protocol: Protocol, corpus: Corpus, fold:
                 "training.class_weights=balanced needs classes; the protocol's task is regression"
             )
         weights = balanced_weights(targets[fold.train], len(protocol.targets))
+    robustness = experiment.robustness
+    ids = [corpus.utterances[rows[0]].id for rows in train.rows]
+    learned = augmented(train, ids, robustness.augmentation, robustness.corruption_seed)
     data = FoldData(
         fold.name,
-        preprocessing(train),
+        preprocessing(learned),
         preprocessing(dev),
         preprocessing.buckets,
         weights,
         len(protocol.targets),
         pretrained(config.vectors, corpus, preprocessing.vocabulary),
     )
-    return FoldPlan(fold, data, preprocessing)
+    return FoldPlan(fold, data, preprocessing, given, corpus, repair)
 
 
 def pretrained(path: str, corpus: Corpus, vocabulary: Vocabulary | None) -> np.ndarray | None:

@@ -213,7 +213,7 @@ def _evidence(logits: Array, available: Array | None) -> _Evidence:
     return _Evidence(jnp.where(there, log_p, 0), jnp.where(there, log_not_p, 0), there.astype(logits.dtype))
 
 
-def _log_weights(evidence: _Evidence, weighting: Weighting, beta: float) -> Array:
+def _log_weights(evidence: _Evidence, weighting: Weighting, beta: float | Array) -> Array:
     count = evidence.there.sum(axis=0, keepdims=True)
     exponent = jnp.where(count > 1, beta / jnp.maximum(count - 1, 1), 0)
     others = 1 - jnp.eye(evidence.there.shape[0], dtype=evidence.log_p.dtype)

@@ -18,12 +18,15 @@ class Preprocessing:
 
     rows: numbers of the utterances they were fitted on, for the leakage audit; not saved.
     vocabulary: where words are among the modalities.
+    unseen: modalities that no train example has: nothing has learned to read them, so that they
+        count as missing everywhere.
     """
 
     scaler: Scaler
     buckets: Buckets
     rows: np.ndarray
     vocabulary: Vocabulary | None = None
+    unseen: tuple[str, ...] = ()
 
     @classmethod
     def fit(
@@ -43,11 +46,15 @@ class Preprocessing:
         words = None
         if WORDS in train.features:
             words = Vocabulary.fit([x[:, 0].tolist() for x in train.features[WORDS]], vocabulary)
-        return cls(scaler, fitted, np.concatenate(list(train.rows)), words)
+        rows = np.concatenate(list(train.rows))
+        return cls(scaler, fitted, rows, words, tuple(m for m in train.features if not _seen(train, m)))
 
     def __call__(self, examples: ExampleSet) -> ExampleSet:
         """Scaled features, and ids (as float32, [time, 1]) in place of words."""
         scaled = self.scaler(examples)
+        missing = 0 if examples.unit == "utterance" else None
+        gone = {m: [np.zeros_like(x[:missing]) for x in scaled.features[m]] for m in self.unseen}
+        scaled = dataclasses.replace(scaled, features={**scaled.features, **gone})
         if self.vocabulary is None:
             return scaled
         ids = [self.vocabulary.encode(x[:, 0].tolist()) for x in examples.features[WORDS]]
@@ -63,6 +70,7 @@ class Preprocessing:
             "truncate": self.buckets.truncate,
             "masks": self.buckets.masks,
             "vocabulary": None if self.vocabulary is None else self.vocabulary.to_json(),
+            "unseen": list(self.unseen),
         }
 
     @classmethod
@@ -74,7 +82,15 @@ class Preprocessing:
         buckets = Buckets(lengths, data["truncate"], data.get("masks", "true"))
         words = data.get("vocabulary")
         vocabulary = None if words is None else Vocabulary.from_json(words)
-        return cls(Scaler(mean, sd, limit), buckets, np.zeros(0, int), vocabulary)
+        unseen = tuple(data.get("unseen", ()))
+        return cls(Scaler(mean, sd, limit), buckets, np.zeros(0, int), vocabulary, unseen)
+
+
+def _seen(examples: ExampleSet, modality: str) -> bool:
+    """Whether any example has it: a frame, or in a dialogue the mean of one utterance's frames."""
+    if examples.unit == "utterance":
+        return bool(examples.lengths(modality).any())
+    return any(not np.isnan(x).all() for x in examples.features[modality])
 
 
 def balanced_weights(targets: np.ndarray, classes: int) -> np.ndarray:

@@ -19,12 +19,14 @@ class Outputs(struct.PyTreeNode):
     modality_logits: the same per modality, for systems that have them.
     states: modality (or "fused") -> the vector per example the head reads.
     attention: what a system that attends gives of it where it is asked to; else empty.
+    available: where each of `modality_logits` is there, for systems that say so.
     """
 
     logits: Any
     modality_logits: Mapping[str, Any] = struct.field(default_factory=dict)
     states: Mapping[str, Any] = struct.field(default_factory=dict)
     attention: Mapping[str, Any] = struct.field(default_factory=dict)
+    available: Mapping[str, Any] = struct.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

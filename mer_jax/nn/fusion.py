@@ -45,8 +45,7 @@ def one_clock(
     """All modalities interpolated to the frames of `clock` and concatenated in name order
     of `features`.
 
-    lengths: "true" interpolates between an utterance's own lengths, each up to its last
-        unmasked frame; where it lacks the clock modality its longest one gives the length.
+    lengths: "true" interpolates between an utterance's own lengths (`on_clock`).
         "padded" interpolates between the padded grids, padding included, so that the clocks
         of a short utterance drift apart (M. Schmitz' recipe); a frame is then unmasked where
         any modality has something, which is Keras' Masking(0) on the joined features if
@@ -54,12 +53,26 @@ def one_clock(
     """
     if lengths == "padded":
         return _on_padded_grids(features, masks, clock)
+    each, mask = on_clock(features, masks, clock)
+    return jnp.concatenate(list(each.values()), axis=-1), mask
+
+
+def on_clock(
+    features: dict[str, Float[Array, "batch _time _dim"]],
+    masks: dict[str, Bool[Array, "batch _time"]],
+    clock: str,
+) -> tuple[dict[str, Float[Array, "batch clock_time _dim"]], Bool[Array, "batch clock_time"]]:
+    """Each modality interpolated to the frames of `clock`, and the mask of these frames.
+
+    A sequence reaches to its last unmasked frame; where an utterance lacks the clock modality
+    its longest one gives the length. A missing modality is zeros.
+    """
     ends = {m: _last_frame(mask) for m, mask in masks.items()}
     time = features[clock].shape[1]
     longest = jnp.stack(list(ends.values())).max(axis=0)
     new = jnp.where(ends[clock] > 0, ends[clock], jnp.minimum(longest, time))
-    joined = [interpolate(features[m], ends[m], new, time) for m in features]
-    return jnp.concatenate(joined, axis=-1), jnp.arange(time)[None, :] < new[:, None]
+    each = {m: interpolate(features[m], ends[m], new, time) for m in features}
+    return each, jnp.arange(time)[None, :] < new[:, None]
 
 
 def _last_frame(mask: Bool[Array, "batch time"]) -> Int[Array, " batch"]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from mer_jax.data.examples import ExampleSet
-from mer_jax.data.simulation.randomness import stream
+from mer_jax.data.randomness import stream
 from mer_jax.errors import InputError, nearest
 from mer_jax.robustness.vectors import availability, check_examples
 
@@ -23,7 +23,7 @@ class Corruption:
         kind: noise, white Gaussian on every frame; burst, the same on one stretch of frames;
             frame_drop, single frames set to zero; drop, the whole modality missing; shift, later in
             time, with zeros before (and nothing after).
-        modalities: those that may be corrupted.
+        modalities: those that may be corrupted; none named: any.
         share: of samples that are; a sample corrupted at one share is so at any larger one.
         per_sample: one of these modalities, drawn among those the sample has; or all of them.
         snr_db: power of the frames hit over that of their noise, in decibels; exact.
@@ -34,8 +34,8 @@ class Corruption:
         InputError: where a field is out of range.
     """
 
-    kind: Kind
-    modalities: tuple[str, ...]
+    kind: Kind = "noise"
+    modalities: tuple[str, ...] = ()
     share: float = 0.3
     per_sample: Literal["one", "all"] = "one"
     snr_db: float = 0.0
@@ -43,8 +43,8 @@ class Corruption:
     shift: float = 0.25
 
     def __post_init__(self) -> None:
-        if not self.modalities or len(set(self.modalities)) != len(self.modalities):
-            raise InputError(f"corruption: modalities={self.modalities}; name at least one, each once")
+        if len(set(self.modalities)) != len(self.modalities):
+            raise InputError(f"corruption: modalities={self.modalities}; name each once")
         for name, low in (("share", 0.0), ("frame_share", 0.0), ("shift", -1.0)):
             if not low <= getattr(self, name) <= 1:
                 raise InputError(f"corruption: {name}={getattr(self, name)} must be a share of {low:g} to 1")
@@ -107,7 +107,7 @@ def white_noise(
 def _targets(
     ids: Sequence[str], there: np.ndarray, names: tuple[str, ...], corruption: Corruption, seed: int
 ) -> Bool[np.ndarray, "samples modalities"]:
-    candidates = [k for k, name in enumerate(names) if name in corruption.modalities]
+    candidates = [k for k, name in enumerate(names) if name in (corruption.modalities or names)]
     where = np.zeros_like(there)
     for i, name in enumerate(ids):
         present = [k for k in candidates if there[i, k]]

@@ -37,8 +37,8 @@ class CheckConfig:
             any (as printed: one bad modality then takes the good ones with it).
         tau: correlation below which it is too low, for every pair; None: calibrated on train.
         quantile: of train's correlations, the calibrated tau of each pair.
-        folds: train's correlations are those of parts that CCA was not fitted on, of so many
-            contiguous ones; 1: of the samples it was fitted on, which it flatters.
+        folds: train's correlations are those of parts that CCA was not fitted on, of so many; 1: of
+            the samples it was fitted on, which it flatters.
         dims: canonical coordinates at most.
         ridge: added to the variance, 1, of standardised columns.
         weighted: whether a coordinate weighs as much as its canonical correlation; if not, all
@@ -101,8 +101,19 @@ class ModalityCheck(struct.PyTreeNode):
     config: CheckConfig = struct.field(pytree_node=False)
 
     @classmethod
-    def fit(cls, train: TrainingExamples, config: CheckConfig = CheckConfig()) -> "ModalityCheck":
-        """Fits on train. Raises InputError where no two modalities have samples in common."""
+    def fit(
+        cls,
+        train: TrainingExamples,
+        config: CheckConfig = CheckConfig(),
+        groups: np.ndarray | None = None,
+    ) -> "ModalityCheck":
+        """Fits on train.
+
+        groups: [samples] whose samples are in one part when tau is calibrated, speakers for instance:
+            a new one's modalities go together less well than those of one CCA has met.
+        Raises InputError where no two modalities have samples in common.
+        """
+        groups = np.arange(len(train.examples)) if groups is None else groups
         names = tuple(train.examples.features)
         longest = max(int(train.examples.lengths(name).max()) for name in names)
         steps = max(min(config.steps, longest), 1)
@@ -121,7 +132,7 @@ class ModalityCheck(struct.PyTreeNode):
                     "which has no correlation; give more features or steps"
                 )
             pairs.append((i, j))
-            tau[i, j] = tau[j, i] = _calibrated(x, y, ccas[-1], config)
+            tau[i, j] = tau[j, i] = _calibrated(x, y, groups[both], ccas[-1], config)
         if not pairs:
             raise InputError(
                 f"modality check: no two of {', '.join(names)} have {FEWEST_PAIRS} train samples in common; "
@@ -203,15 +214,17 @@ def _fit(x: np.ndarray, y: np.ndarray, config: CheckConfig) -> CCA:
     return fit_cca(x, y, dims=config.dims, ridge=config.ridge)
 
 
-def _calibrated(x: np.ndarray, y: np.ndarray, cca: CCA, config: CheckConfig) -> float:
-    """tau as given, or the quantile of train's correlations, cross-fitted."""
+def _calibrated(x: np.ndarray, y: np.ndarray, groups: np.ndarray, cca: CCA, config: CheckConfig) -> float:
+    """tau as given, or the quantile of train's correlations, cross-fitted between groups."""
     if config.tau is not None:
         return config.tau
-    if config.folds == 1:
+    names = np.unique(groups)
+    if config.folds == 1 or len(names) == 1:
         return float(np.quantile(_correlation(cca, x, y, config.weighted), config.quantile))
     rho = []
-    for part in np.array_split(np.arange(len(x)), config.folds):
-        rest = np.setdiff1d(np.arange(len(x)), part)
+    for own in np.array_split(names, min(config.folds, len(names))):
+        part = np.isin(groups, own)
+        rest = ~part
         fitted = _fit(x[rest], y[rest], config)
         rho.append(_correlation(fitted, x[part], y[part], config.weighted))
     return float(np.quantile(np.concatenate(rho), config.quantile))

@@ -90,6 +90,10 @@ class RunFolder:
                 "resume with the old one, or train anew with --overwrite"
             )
 
+    def repair(self, fold: str) -> Path:
+        """Where a fold's modality check and proxies lie, if it has any."""
+        return self.path / "repair" / fold
+
     def write_json(self, name: str, content: Any) -> None:
         """Writes one file whole or not at all."""
         text = json.dumps(content, indent=1, allow_nan=False) + "\n"

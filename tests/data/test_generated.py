@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from mer_jax.data.corpus import load, prepare
+from mer_jax.data.randomness import rounded, stretches
 from mer_jax.data.simulation import PRESETS, Options, describe, resolve
 from mer_jax.data.simulation.emotion import CLASSES, EMOTIONS, at, class_of
-from mer_jax.data.simulation.randomness import rounded, stretches
 from mer_jax.data.simulation.rendering import bury
 from mer_jax.data.simulation.vocabulary import vocabulary
 from mer_jax.errors import InputError

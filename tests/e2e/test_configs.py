@@ -35,7 +35,7 @@ def small(model):
     """The sizes of a model of four units, whatever kind it is."""
     changes = {"hidden": 4 if isinstance(model.hidden, int) else (4,) * len(model.hidden)}
     if hasattr(model, "dense"):
-        changes["dense"] = (4,) * len(model.dense)
+        changes["dense"] = 4 if isinstance(model.dense, int) else (4,) * len(model.dense)
     if hasattr(model, "attention_size"):
         changes["attention_size"] = 4
     return changes

@@ -159,7 +159,7 @@ def test_without_is_what_drop_does():
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"modalities": ()}, "name at least one"),
+        ({"modalities": ("a", "a")}, "name each once"),
         ({"modalities": ("a", "a")}, "each once"),
         ({"share": 1.1}, "share=1.1 must be a share of 0 to 1"),
         ({"frame_share": float("nan")}, "frame_share=nan"),

@@ -8,6 +8,7 @@ import pytest
 import scipy.stats
 from sklearn.metrics import roc_auc_score
 
+from mer_jax.data.examples import ExampleSet
 from mer_jax.errors import InputError
 from mer_jax.robustness.corruption import Corruption, corrupt
 from mer_jax.robustness.modality_check import CheckConfig, ModalityCheck, sample_correlation
@@ -189,6 +190,33 @@ def test_utterances_of_one_vector_have_one_step():
     check = ModalityCheck.fit(training(dataclasses.replace(examples, features=single)))
     assert check.steps == 1
     assert all(len(cca.correlations) >= 7 for cca in check.ccas)
+
+
+def spoken_by(speakers, samples):
+    """Examples of people whose own offsets, which mean nothing, are most of what they show."""
+    maps = np.random.default_rng(12)
+    shown = {name: maps.normal(size=(3, 5)) for name in ("a", "b")}
+    owners = np.tile(speakers, samples)
+    features = {name: [] for name in shown}
+    for number, owner in enumerate(owners):
+        factors = np.random.default_rng([number, owner]).normal(size=(6, 3))
+        for place, (name, expressed) in enumerate(shown.items()):
+            own = 5 * np.random.default_rng([owner, place]).normal(size=5)
+            features[name].append((factors @ expressed + own).astype(np.float32))
+    rows = [np.array([i]) for i in range(len(owners))]
+    return ExampleSet(features, rows, None, "utterance"), owners
+
+
+def test_tau_is_calibrated_on_people_that_cca_has_not_met():
+    """With their own speakers in every part, train's correlations promise what no new speaker keeps."""
+    known, owners = spoken_by(np.arange(8), 40)
+    new, _ = spoken_by(np.arange(50, 90), 10)
+    rejected = {}
+    for name, groups in (("alike", None), ("speakers", owners)):
+        check = ModalityCheck.fit(training(known), CheckConfig(quantile=0.05, folds=8), groups)
+        rejected[name] = ineffective(check, new)[0].mean()
+    assert rejected["alike"] > 0.3
+    assert rejected["speakers"] < 0.15
 
 
 # Files and errors ----------------------------------------------------------------------------

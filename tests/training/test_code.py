@@ -196,7 +196,15 @@ def test_what_can_not_be_read_is_named(tmp_path, layer, root, message):
 
 # The repository itself.
 
-MODELS = ("unimodal", "early_fusion", "late_fusion", "lexico_acoustic", "dual_recurrent")
+MODELS = (
+    "unimodal",
+    "early_fusion",
+    "late_fusion",
+    "lexico_acoustic",
+    "dual_recurrent",
+    "m3er",
+    "memory_fusion",
+)
 
 
 def closure(model):
@@ -253,7 +261,8 @@ def all_hashes(root: Path) -> dict[str, str]:
     ("file", "changed"),
     [
         ("mer_jax/models/late_fusion.py", {"late_fusion"}),
-        ("mer_jax/nn/fusion.py", {"early_fusion"}),
+        ("mer_jax/nn/fusion.py", {"early_fusion", "m3er", "memory_fusion"}),
+        ("mer_jax/nn/memory_loop.py", {"m3er", "memory_fusion"}),
         ("mer_jax/losses.py", set(MODELS)),
         ("mer_jax/training/loop.py", set(MODELS)),
         ("mer_jax/evaluation/floors.py", {"scoring"}),

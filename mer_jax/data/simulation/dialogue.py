@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mer_jax.data.randomness import autoregressive, between, rounded, stream
 from mer_jax.data.schema import SPLITS, Utterance
 from mer_jax.data.simulation import emotion
 from mer_jax.data.simulation.emotion import EMOTIONS, LATENT_RATE
 from mer_jax.data.simulation.options import ANY, MODALITIES, Options
-from mer_jax.data.simulation.randomness import autoregressive, between, rounded, stream
 from mer_jax.data.simulation.rendering import Scene, bury, render, voice
 from mer_jax.data.simulation.vocabulary import vocabulary
 from mer_jax.errors import InputError

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from mer_jax.data.randomness import autoregressive, pick, rounded
 from mer_jax.data.simulation.options import Options
-from mer_jax.data.simulation.randomness import autoregressive, pick, rounded
 
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 NEUTRAL = "neutral"

@@ -5,9 +5,9 @@ import functools
 
 import numpy as np
 
+from mer_jax.data.randomness import autoregressive, stream, stretches
 from mer_jax.data.simulation.emotion import EMOTIONS, OPPOSITE, at
 from mer_jax.data.simulation.options import MODALITIES, Options
-from mer_jax.data.simulation.randomness import autoregressive, stream, stretches
 from mer_jax.data.simulation.vocabulary import SIGNATURE, vocabulary
 
 TEXT_MARKS = ("emphasis", "irony")

@@ -5,8 +5,8 @@ import functools
 
 import numpy as np
 
+from mer_jax.data.randomness import pick, stream
 from mer_jax.data.simulation.emotion import EMOTIONS
-from mer_jax.data.simulation.randomness import pick, stream
 
 SIGNATURE = 8
 IRONY = "ironia"

@@ -1,0 +1,163 @@
+"""How much may the multiplicative loss trust its own weights? Scores over beta, with and without their gradient.
+
+    python -m experiments.multiplicative_loss generated
+    python -m experiments.multiplicative_loss generated --base m3er:model.weighting=product --betas 0 1 2 4 --seeds 5
+
+M3ER's loss weighs each modality's -log p by p^(beta / (M - 1)). As printed the weight is a function that is
+differentiated too, and then drives the true class down wherever p < exp(-(M - 1) / beta): at a uniform start over
+K classes from beta = (M - 1) / ln K on. Held constant it never does. Judged are the modalities' own
+predictions, by Liu's rule. All betas and seeds train in one program; leaves run folders, a page and loss.json.
+"""
+
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from rich.table import Table
+
+from experiments.command import data_dir_from_environment, run, write_json
+from experiments.contestants import contestant
+from experiments.experiment import Experiment
+from experiments.members import Variant, variants
+from experiments.printing import console_on, print_findings
+from experiments.runs import Job, Options, train_jobs
+from experiments.setup import Setup, set_up
+from mer_jax.errors import InputError
+from mer_jax.evaluation.comparison_rows import statistic
+from mer_jax.evaluation.figures_robustness import beta_figure
+from mer_jax.evaluation.findings import stop_on_error
+from mer_jax.evaluation.report_page import Section, page
+from mer_jax.models.m3er import M3ERConfig
+from mer_jax.records import write_atomically
+from mer_jax.training.host_memory import keep_freed_memory
+from mer_jax.training.run_folder import RunFolder, provenance
+
+
+@dataclasses.dataclass(frozen=True)
+class Args:
+    """Flags of `multiplicative_loss`.
+
+    Args:
+        corpus: name of the prepared corpus.
+        base: the M3ER config, [:flag=value]...
+        betas: of the loss.
+        seeds: trainings of each.
+        out: where run folders and the study's folder lie.
+        prepared: where prepared corpora lie.
+        data_dir: raw data, to prepare a corpus that is not there yet; default MER_DATA.
+        memory_gib: what training may take; 0: what the device has.
+        json: also write what is found to this file.
+    """
+
+    corpus: tyro.conf.Positional[str]
+    base: str = "m3er"
+    betas: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0)
+    seeds: int = 3
+    out: Path = Path("runs")
+    prepared: Path = Path("prepared")
+    data_dir: Path | None = dataclasses.field(default_factory=data_dir_from_environment)
+    memory_gib: float = 0.0
+    json: Path | None = None
+
+
+def main(args: Args) -> int:
+    """Both forms of the gradient at every beta; the table and the page."""
+    keep_freed_memory()
+    base = contestant(args.base, args.corpus).experiment
+    if not isinstance(base.model, M3ERConfig):
+        raise InputError(f"--base {args.base!r} is no M3ER; name one, for instance m3er")
+    if len(base.data.modalities) < 2:
+        raise InputError(
+            "a multiplicative loss weighs modalities by each other; give data.modalities two or more"
+        )
+
+    # Trainings: all betas and seeds of one form at once.
+    folder = args.out / f"multiplicative-loss-{args.corpus}"
+    rows, setup = [], None
+    for stopped in (True, False):
+        model = dataclasses.replace(base.model, stop_gradient=stopped, decide="least_costly")
+        setup = set_up(dataclasses.replace(base, model=model), args.prepared, args.data_dir)
+        rows += list(trained(setup, folder, stopped, args))
+    assert setup is not None
+
+    # The table and the page.
+    threshold = (len(base.data.modalities) - 1) / math.log(len(setup.protocol.targets))
+    chance = RunFolder(Path(rows[0]["runs"][0])).read("metrics.json")["floors"]["majority"][rows[0]["metric"]]
+    figure = beta_figure(rows, threshold, chance)
+    caption = "Mean over seeds, bars one standard deviation, of predictions by Liu's rule, argmin c."
+    badges = [("generated", "GENERATED DATA")] if setup.protocol.generated else []
+    section = Section("beta", "M3ER's loss over beta", figure=figure, caption=caption, wide=True)
+    content = {"rows": rows, "threshold": threshold, "majority": chance, "record": provenance()}
+    write_atomically(folder / "report.html", page("The multiplicative loss", badges, [section]).encode())
+    write_atomically(folder / "loss.json", (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    show(content)
+    print(f"report: {folder / 'report.html'}")
+    write_json(args.json, content)
+    return 0
+
+
+def trained(setup: Setup, folder: Path, stopped: bool, args: Args) -> Iterator[dict[str, Any]]:
+    """A row for each beta; finished runs of the same data and configuration are used as they are."""
+    grid = f"model.beta={','.join(f'{beta:g}' for beta in args.betas)}"
+    made = variants(setup.experiment, args.seeds, (grid,))
+    jobs = [Job(variant, RunFolder(folder / name(variant, stopped))) for variant in made]
+    if not all(job.folder.finished for job in jobs):
+        findings = setup.audit()
+        print_findings(findings, sys.stderr)
+        stop_on_error(findings)
+        failed = train_jobs(setup, jobs, findings, Options(resume=True, memory_gib=args.memory_gib, go_on=()))
+        for job, reason in failed:
+            raise InputError(f"{job.folder.path} failed, so there is nothing to draw: {reason}")
+    for beta in args.betas:
+        own = [job for job in jobs if beta_of(job.experiment) == beta]
+        scores = [job.folder.read("metrics.json") for job in own]
+        metric = scores[0]["headline"]
+        values = statistic([score["test"][metric] for score in scores])
+        runs = [str(job.folder.path) for job in own]
+        yield {
+            "stop_gradient": stopped,
+            "beta": beta,
+            "metric": metric,
+            **values,
+            "n": len(own),
+            "runs": runs,
+        }
+
+
+def name(variant: Variant, stopped: bool) -> str:
+    """Of a run folder."""
+    return f"{'constant' if stopped else 'differentiated'}{variant.suffix}"
+
+
+def beta_of(experiment: Experiment[Any]) -> float:
+    """The beta of one training."""
+    return experiment.model.beta
+
+
+def show(content: dict[str, Any]) -> None:
+    """A line per beta."""
+    rows = content["rows"]
+    table = Table(title=f"test {rows[0]['metric']}, majority {content['majority']:.3f}", title_justify="left")
+    for column in ("beta", "weights constant", "gradient through the weights"):
+        table.add_column(column)
+    for beta in dict.fromkeys(row["beta"] for row in rows):
+        cells = {row["stop_gradient"]: row for row in rows if row["beta"] == beta}
+        table.add_row(f"{beta:g}", *(said(cells[stopped]) for stopped in (True, False)))
+    console_on(sys.stdout).print(table)
+    print(f"at a uniform start the gradient turns at beta = (M - 1) / ln K = {content['threshold']:.2f}")
+
+
+def said(row: dict[str, Any]) -> str:
+    """Mean and standard deviation."""
+    spread = "" if row["sd"] is None else f" +- {row['sd']:.3f}"
+    return f"{np.round(row['mean'], 3):.3f}{spread}"
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, Args))
