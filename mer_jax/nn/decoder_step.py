@@ -84,6 +84,7 @@ class DecoderStep:
     n: int
 
     def ask(self, given: Given, carry: Any, now: Now) -> tuple[Look, Any, Gates]:
+        """h_t = GRU(x_t, h_{t-1}) and its query; where it looks, of local-p."""
         state, fed = carry
         x = now.x + fed @ given.feeding if self.feeds else now.x
         recurrent = state @ given.recurrent
@@ -99,12 +100,14 @@ class DecoderStep:
         return Look(query, ranges.start[:, 0], ranges.end[:, 0], centre), hidden, kept
 
     def tell(self, given: Given, carry: Any, now: Now, hidden: Any, context: Array) -> tuple[Any, Found]:
+        """h~_t = tanh(W_c [c_t; h_t]), and what the next step starts from."""
         attended = jnp.tanh(mixed_of(given.attention, context, hidden))
         after = (hidden, attended) if self.feeds else (attended, attended[:, :0])
         after = jax.tree.map(lambda new, old: jnp.where(now.valid > 0, new, old), after, carry)
         return after, Found(hidden, context, attended)
 
     def pull_tell(self, turned: Given, at: Moment, of_carry: Any, of_found: Found) -> tuple[Array, Told]:
+        """[dc_t; dh_t] = W_c^T (dh~_t (1 - h~_t^2))."""
         found, valid = at.output, at.x.valid > 0
         of_state, of_fed = jax.tree.map(lambda x: jnp.where(valid, x, 0), of_carry)
         of_hidden, of_attended = (of_state, of_fed) if self.feeds else (0, of_state)
@@ -114,6 +117,7 @@ class DecoderStep:
         return of_found.context + of_context, Told(of_mixed, of_found.hidden + of_hidden + more, passed)
 
     def pull_ask(self, given: Given, turned: Given, at: Moment, told: Told, of_look: Look) -> Pulled:
+        """dh_t += W1 dq_t; through the gates to x_t and u_t = U h_{t-1}; dh_{t-1} += U^T du_t."""
         state, now = at.carry[0], at.x
         of_hidden = told.hidden + query_of(turned.attention, of_look.query)
         if of_look.centre is not None:
@@ -130,7 +134,11 @@ class DecoderStep:
         return Pulled((of_state, of_fed), jax.tree.map(jnp.zeros_like, now)._replace(x=of_x), left)
 
     def gradients(self, given: Given, steps: Moment, of_now: Now, left: Left) -> Given:
+        """One product over all steps for each matrix: dU = sum_t h_{t-1} du_t^T, and so on."""
         found, (states, fed) = steps.output, steps.carry
+        of_new = left.recurrent[
+            ..., -states.shape[-1] :
+        ]  # of U h in the new state, where b_u stands beside it
 
         def products(attention):
             mixed, query = mixed_of(attention, found.context, found.hidden), query_of(attention, found.hidden)
@@ -142,9 +150,7 @@ class DecoderStep:
         return Given(
             jnp.einsum("tbf,tbg->fg", fed, of_now.x),
             jnp.einsum("tbh,tbg->hg", states, left.recurrent),
-            left.recurrent[..., -states.shape[-1] :].sum(
-                axis=(0, 1)
-            ),  # b_u stands beside U h of the new state
+            of_new.sum(axis=(0, 1)),
             of_attention,
             jnp.zeros_like(given.length),
         )

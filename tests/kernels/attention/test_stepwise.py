@@ -1,6 +1,7 @@
 """One query a row at a time: every implementation against the definition, and the scan around it."""
 
 import functools
+import platform
 
 import jax
 import jax.numpy as jnp
@@ -179,6 +180,18 @@ class TestNative(StepTests):
         found, _ = self.made(N, None).forward(memory, look._replace(query=look.query.at[1, 3].set(jnp.nan)))
         assert np.isnan(found[1]).all()
         assert np.isfinite(found[0]).all()
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("machine", ["x86-64-v2", "x86-64-v3"])
+    def test_narrower_vectors_give_the_same(self, machine, monkeypatch, tmp_path):
+        if platform.machine() != "x86_64":
+            pytest.skip(f"{machine} is no {platform.machine()}")
+        monkeypatch.setattr(library, "MACHINE", machine)
+        monkeypatch.setattr(library, "BUILD", tmp_path)
+        library.build()
+        for score in ("dot", "additive"):
+            for window in WINDOWS:
+                self.agrees(memory_of(score, True), look_of(window, True))
 
 
 STEPS, WIDTH, DIM = 7, 5, 4

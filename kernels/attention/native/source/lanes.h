@@ -1,8 +1,7 @@
 // Vectors of float, one lane a query (or a feature), and the few functions of them that are needed.
 //
 // Written with the vector extensions that GCC and Clang share; LANES follows the instruction set the
-// file is compiled for. Only the sum, the minimum and the reciprocal know
-// instructions of their own.
+// file is compiled for. Only sum, minimum and reciprocal know instructions of their own.
 #pragma once
 
 #include <cstddef>
