@@ -138,7 +138,14 @@ def attentional(
     given: Matrices, context: Float[Array, "*batch s"], decoder: Float[Array, "*batch h"]
 ) -> Float[Array, "*batch size"]:
     """h~_t = tanh(W_c [c_t; h_t])."""
-    return jnp.tanh(jnp.concatenate([context, decoder], axis=-1) @ given.W_c)
+    return jnp.tanh(mixed_of(given, context, decoder))
+
+
+def mixed_of(
+    given: Matrices, context: Float[Array, "*batch s"], decoder: Float[Array, "*batch h"]
+) -> Float[Array, "*batch size"]:
+    """W_c [c_t; h_t]."""
+    return jnp.concatenate([context, decoder], axis=-1) @ given.W_c
 
 
 class Attention(nn.Module):

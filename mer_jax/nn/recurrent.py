@@ -96,8 +96,18 @@ def gru_step(
     recurrent_bias: Float[Array, " hidden"],
 ) -> Float[Array, "batch hidden"]:
     """One step of `gru`: h_t from `projected` = W x_t + b and `hidden` = h_{t-1}."""
+    return gru_gates(projected, hidden @ recurrent_kernel, hidden, recurrent_bias)
+
+
+def gru_gates(
+    projected: Float[Array, "batch gates"],
+    recurrent: Float[Array, "batch gates"],
+    hidden: Float[Array, "batch hidden"],
+    recurrent_bias: Float[Array, " hidden"],
+) -> Float[Array, "batch hidden"]:
+    """The same with `recurrent` = U h_{t-1} made before."""
     x_reset, x_update, x_new = jnp.split(projected, 3, axis=-1)
-    h_reset, h_update, h_new = jnp.split(hidden @ recurrent_kernel, 3, axis=-1)
+    h_reset, h_update, h_new = jnp.split(recurrent, 3, axis=-1)
     reset = nn.sigmoid(x_reset + h_reset)
     update = nn.sigmoid(x_update + h_update)
     new = jnp.tanh(x_new + reset * (h_new + recurrent_bias[None, :]))

@@ -1,11 +1,15 @@
 """The attending decoder against a NumPy loop, word by word, from its own parameters."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import expit
 
+from kernels.attention.native import library
+from kernels.attention.stepwise import scan_attending
 from mer_jax.errors import InputError
 from mer_jax.nn import decoder
 from mer_jax.nn.attention import Attention, AttentionConfig
@@ -27,6 +31,7 @@ from tests.nn.test_attention import (
     states,
 )
 
+needs_library = pytest.mark.skipif(not library.path().exists(), reason="the native kernel is not built")
 X, HIDDEN = 3, 6
 SCORES_OF = {"dot": S, "general": HIDDEN, "concat": HIDDEN}
 GEOMETRIES = ("global", "window", "local_m", "local_p", "forced")
@@ -151,25 +156,55 @@ def problem(feedback, score, alignment):
     return (params, inputs, encoder), loss
 
 
-def plain_scan(advance, read, parameters, carry, inputs, memory, *, width):
-    """`scan_windows` over the whole memory, without a derivative of its own."""
-
-    def step(carry, x):
-        inner, first = advance(parameters, carry, x)
-        after, found = read(parameters, inner, x, memory, jnp.zeros_like(first))
-        return after, found
-
-    return jax.lax.scan(step, carry, inputs)
+IMPLEMENTATIONS = ["xla", pytest.param("native", marks=needs_library)]
 
 
+def served_by(monkeypatch, implementation):
+    scan = functools.partial(scan_attending, implementation=implementation)
+    monkeypatch.setattr(decoder, "scan_attending", scan)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("feedback", ["state", "input"])
-@pytest.mark.parametrize("alignment", ["window", "local_p"])
-def test_gradients_are_those_of_a_scan_over_everything(monkeypatch, feedback, alignment):
-    point, loss = problem(feedback, "concat", alignment)
+@pytest.mark.parametrize(
+    ("score", "alignment"),
+    [("concat", "window"), ("concat", "local_p"), ("general", "forced"), ("general", "global")],
+)
+def test_gradients_are_those_of_a_scan_over_everything(
+    monkeypatch, feedback, score, alignment, implementation
+):
+    point, loss = problem(feedback, score, alignment)
+    served_by(monkeypatch, implementation)
     found = jax.grad(loss, argnums=(0, 1, 2))(*point)
-    monkeypatch.setattr(decoder, "scan_windows", plain_scan)
+    served_by(monkeypatch, "reference")
     wanted = jax.grad(loss, argnums=(0, 1, 2))(*point)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), found, wanted)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("feedback", ["state", "input"])
+@pytest.mark.parametrize("shared", ["nothing", "encoder", "parameters"])
+def test_vmap_gives_each_its_own(monkeypatch, feedback, shared, implementation):
+    (params, inputs, encoder), loss = problem(feedback, "concat", "local_p")
+    served_by(monkeypatch, implementation)
+    axes = (None if shared == "parameters" else 0, 0, None if shared == "encoder" else 0)
+    many = [jax.tree.map(lambda x, k=k: x * (1 + 0.1 * k), (params, inputs, encoder)) for k in range(3)]
+    first = (params, inputs, encoder)
+    points = [
+        tuple(f if axis is None else x for f, x, axis in zip(first, one, axes, strict=True)) for one in many
+    ]
+    stacked = [
+        f if axis is None else jax.tree.map(lambda *x: jnp.stack(x), *parts)
+        for f, axis, parts in zip(first, axes, zip(*many, strict=True), strict=True)
+    ]
+    gradient = jax.grad(loss, argnums=(0, 1, 2))
+    found = jax.vmap(gradient, axes)(*stacked)
+    for k, point in enumerate(points):
+        for ours, wanted in zip(
+            map(jax.tree.leaves, found), map(jax.tree.leaves, gradient(*point)), strict=True
+        ):
+            for a, b in zip(ours, wanted, strict=True):
+                np.testing.assert_allclose(a[k], b, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("feedback", ["state", "input"])

@@ -21,6 +21,7 @@ BUILD = Path(__file__).resolve().parents[3] / "build" / "native"
 MACHINE = "native"  # -march
 FLAGS = ("-O3", "-std=c++17", "-fno-math-errno", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread")
 COMPILERS = ("c++", "g++", "clang++")
+STAGES = ("forward", "backward", "step_forward", "step_backward")
 REGISTERING = threading.Lock()
 
 
@@ -55,13 +56,13 @@ def path() -> Path:
 
 @functools.cache
 def _load(library: str) -> ctypes.CDLL:
-    """Both passes registered with XLA under the library's name."""
+    """All passes registered with XLA under the library's name."""
     file = BUILD / f"{library}.so"
     try:
         loaded = ctypes.CDLL(str(file))
     except OSError as error:
         raise BuildError(f"{file} cannot be loaded ({error}): run `make native` once more") from error
-    for stage in ("forward", "backward"):
+    for stage in STAGES:
         capsule = jax.ffi.pycapsule(getattr(loaded, f"attention_{stage}"))
         jax.ffi.register_ffi_target(f"{stage}_{library}", capsule, platform="cpu")
     return loaded
@@ -95,7 +96,9 @@ def build() -> Path:
     unfinished = path().with_suffix(f".{os.getpid()}")
     command = [found, *FLAGS, f"-march={MACHINE}", "-isystem", jax.ffi.include_dir()]
     result = subprocess.run(
-        [*command, str(SOURCE / "attention.cc"), "-o", str(unfinished)], capture_output=True, text=True
+        [*command, *map(str, sorted(SOURCE.glob("*.cc"))), "-o", str(unfinished)],
+        capture_output=True,
+        text=True,
     )
     if result.returncode:
         raise BuildError(f"{found} does not compile {SOURCE}:\n{result.stderr.strip()}")

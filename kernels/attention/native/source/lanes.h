@@ -1,7 +1,7 @@
 // Vectors of float, one lane a query (or a feature), and the few functions of them that are needed.
 //
 // Written with the vector extensions that GCC and Clang share; LANES follows the instruction set the
-// file is compiled for. Only the minimum and the reciprocal know an instruction of their own.
+// file is compiled for. Only sum, minimum and reciprocal know instructions of their own.
 #pragma once
 
 #include <cstddef>
@@ -37,9 +37,13 @@ inline Floats all(float x) { return x - Floats{}; }  // exact, and x - 0 keeps t
 inline Ints all(int32_t x) { return x - Ints{}; }
 
 inline float sum(Floats x) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_add_ps((__m512)x);
+#else
   float total = 0;
   for (int lane = 0; lane < LANES; ++lane) total += x[lane];
   return total;
+#endif
 }
 
 // The lesser of the two; NaN for NaN.
