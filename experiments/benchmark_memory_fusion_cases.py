@@ -76,9 +76,11 @@ def training(sizes: Sizes, members: int = 1) -> Ours:
     began = time.perf_counter()
     program = wide.lower(state, batch).compile()
     compile_ms = 1e3 * (time.perf_counter() - began)
-    found = program.memory_analysis()
+    found: Any = program.memory_analysis()
     current, loss = program(state, batch)
-    moments = next(part.mu for part in current[1] if hasattr(part, "mu"))  # .1 of the gradient, after one step
+    moments = next(
+        part.mu for part in current[1] if hasattr(part, "mu")
+    )  # .1 of the gradient, after one step
     first = {name: 10 * x for name, x in _named(moments).items()} | {"loss": np.array(loss)}
 
     def run() -> Any:
@@ -93,7 +95,7 @@ def make_step(network: Network) -> Callable[[Any, Any], Any]:
     """(parameters and Adam's state, batch) -> (the same after a step, loss)."""
 
     def loss_of(params: Any, features: Any, targets: Any) -> jax.Array:
-        logits = network.apply({"params": params}, features)
+        logits: Any = network.apply({"params": params}, features)
         return optax.softmax_cross_entropy_with_integer_labels(logits, targets).mean()
 
     def step(state: Any, batch: Any) -> Any:

@@ -237,10 +237,8 @@ def _of_weights(weights: Weights, before: _State, cells: Array, kept: _Kept, del
     )
 
 
-@jax.custom_batching.sequential_vmap
 def _outer(inputs: Array, deltas: Array) -> Array:
-    """sum over steps and examples of inputs^T deltas; of several networks one after the other, as
-    XLA's products with a batch axis take three times as long where they sum over so much."""
+    """sum over steps and examples of inputs^T deltas."""
     return jnp.tensordot(inputs, deltas, axes=((0, 1), (0, 1)))
 
 

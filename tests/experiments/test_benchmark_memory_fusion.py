@@ -12,18 +12,17 @@ from experiments import benchmark_memory_fusion as benchmark
 from experiments.benchmark_memory_fusion_cases import DIMS, Network, Sizes, training
 from experiments.command import run
 
-TINY = Sizes(batch=3, time=2, hidden=2, memory=4, units=3, dense=5)
+TINY = Sizes(batch=3, time=2, hidden=2, memory=4, units=3)
 ARGV = ("--batches", "3", "--time", "2", "--hidden", "2", "--memory", "4", "--units", "3", "--rounds", "1")
 
 
-@functools.cache
-def alone():
-    return training(TINY)
+made = functools.cache(training)
 
 
 @pytest.fixture
-def called(capsys, tmp_path):
+def called(capsys, tmp_path, monkeypatch):
     """Runs the command; its --json beside what it said."""
+    monkeypatch.setattr(benchmark, "training", lambda sizes, members=1: made(sizes, members))
 
     def call(*argv):
         path = tmp_path / "a.json"
@@ -49,7 +48,7 @@ def test_one_seed_and_several_are_timed_and_torch_is_left_out_in_words(called):
 
 def test_what_both_sides_must_agree_in_is_whole_and_right():
     """The loss of the parameters handed over, and a gradient of each."""
-    ours = alone()
+    ours = made(TINY, 1)
     inputs = {"targets", *(f"features/{name}" for name in DIMS)}
     parameters = {name: x for name, x in ours.arrays.items() if name not in inputs}
     assert inputs < set(ours.arrays)
@@ -71,15 +70,15 @@ def test_what_both_sides_must_agree_in_is_whole_and_right():
 
 
 def test_steps_learn():
-    ours = alone()
+    ours = made(TINY, 1)
     later = min(float(ours.run()) for _ in range(60))
     assert later < 0.5 * ours.first["loss"]
 
 
 def test_several_at_once_are_different_trainings_of_which_each_is_one():
-    together = training(TINY, 2)
+    alone, together = made(TINY, 1), made(TINY, 2)
     assert together.first["loss"].shape == (2,)
-    for name, x in alone().first.items():
+    for name, x in alone.first.items():
         np.testing.assert_allclose(together.first[name][0], x, rtol=1e-4, atol=1e-6, err_msg=name)
         assert not np.allclose(together.first[name][1], x, rtol=1e-3)
 
