@@ -247,16 +247,21 @@ def in_torch(
     return lambda: torch.ask("time", name=name)["ms"], peak, results
 
 
-def check_same(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray], where: str) -> float:
+def check_same(
+    ours: Mapping[str, np.ndarray],
+    theirs: Mapping[str, np.ndarray],
+    where: str,
+    allowed: float = DIFFERENCE,
+) -> float:
     """The largest difference of any array, relative to its largest entry.
 
-    Raises InputError above `DIFFERENCE`: times of two different networks say nothing.
+    Raises InputError above `allowed`: times of two different networks say nothing.
     """
     largest = {name: _difference(x, theirs[name]) for name, x in ours.items()}
     worst = max(largest, key=lambda name: largest[name])
-    if not largest[worst] <= DIFFERENCE:
+    if not largest[worst] <= allowed:
         raise InputError(
-            f"{where}: {worst} differs by {largest[worst]:.1g} of its largest entry, more than {DIFFERENCE:g}; "
+            f"{where}: {worst} differs by {largest[worst]:.1g} of its largest entry, more than {allowed:g}; "
             "the two compute different networks and can't be compared"
         )
     return largest[worst]

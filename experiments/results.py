@@ -26,6 +26,7 @@ import tyro
 from experiments import (
     benchmark_attention,
     benchmark_decoder,
+    benchmark_memory_fusion,
     benchmark_significance,
     benchmark_training,
     compare,
@@ -157,8 +158,9 @@ BENCHMARKS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "significance": (benchmark_significance, ()),
     "attention": (benchmark_attention, ()),
     "decoder": (benchmark_decoder, ()),
+    "memory": (benchmark_memory_fusion, ()),
 }
-WITH_TORCH = ("steps", "steps_given_back", "attention", "decoder")
+WITH_TORCH = ("steps", "steps_given_back", "attention", "decoder", "memory")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +172,8 @@ class Args:
         out: where run folders lie.
         prepared: where prepared corpora lie.
         data_dir: raw data of the real sets; default MER_DATA.
-        torch_python: an interpreter with torch, for the benchmarks of steps, attention and the decoder; empty: without.
+        torch_python: an interpreter with torch, for the benchmarks of steps, attention, the decoder
+            and the memory; empty: without.
     """
 
     names: tyro.conf.Positional[tuple[str, ...]] = ()

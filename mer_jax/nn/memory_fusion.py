@@ -54,7 +54,7 @@ class Fused(NamedTuple):
 
 def memory_fusion(
     weights: Weights,
-    projected: Float[Array, "batch time gates"],
+    projected: Float[Array, "time batch gates"],
     mask: Bool[Array, "batch time"],
     present: Bool[Array, "batch modalities"],
 ) -> Fused:
@@ -85,7 +85,7 @@ def memory_fusion(
     hidden = len(weights.recurrent) // modalities
     valid = jnp.swapaxes(mask & present.any(axis=1)[:, None], 0, 1)[:, :, None]
     there = jnp.repeat(present, hidden, axis=1)
-    states, memory, attention = run(weights, jnp.swapaxes(projected, 0, 1), valid, there)
+    states, memory, attention = run(weights, projected, valid, there)
     states, memory, attention = (jnp.swapaxes(x, 0, 1) for x in (states, memory, attention))
     by_modality = states.reshape(*states.shape[:2], modalities, hidden)
     attention = attention.reshape(*states.shape[:2], 2, modalities, hidden)
@@ -147,17 +147,19 @@ class MemoryFusion(nn.Module):
         return memory_fusion(self._weights(recurrent, feeding), projected, mask, present)
 
     def _lstms(self, features):
-        """W x + b [batch, time, 4 P], U [P, 4 P] and V [D, 4 P] of all modalities."""
+        """W x + b [time, batch, 4 P], U [P, 4 P] and V [D, 4 P] of all modalities."""
         hidden, memory = self.config.hidden, self.config.memory if self.config.feeds else 0
-        projected, recurrent, feeding = [], [], []
+        projected, biases, recurrent, feeding = [], [], [], []
         for name in self.modalities:
-            x = features[name]
+            x = jnp.swapaxes(features[name], 0, 1)
             kernel, own, bias, of_memory = _LSTMParameters(hidden, memory, name=name)(x.shape[-1])
-            projected.append((x @ kernel + bias[None, None, :]).reshape(*x.shape[:2], 4, hidden))
+            projected.append((x @ kernel).reshape(*x.shape[:2], 4, hidden))
+            biases.append(bias.reshape(4, hidden))
             recurrent.append(own)
             feeding.append(None if of_memory is None else of_memory.reshape(memory, 4, hidden))
         gates = 4 * len(self.modalities) * hidden
         inputs = jnp.stack(projected, axis=3).reshape(*projected[0].shape[:2], gates)
+        inputs += jnp.stack(biases, axis=1).reshape(gates)[None, None, :]
         fed = jnp.stack(feeding, axis=2).reshape(memory, gates) if memory else None
         return inputs, block_diagonal(jnp.stack(recurrent)), fed
 

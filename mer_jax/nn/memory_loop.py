@@ -40,14 +40,13 @@ class Weights(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """What the backward pass reads of a step: sums before the gates and the update, and the
-    layers behind a rectifier or the softmax."""
+    """What the backward pass reads of a step: every layer behind its nonlinearity."""
 
     gates: Array
     scored: Array
     attention: Array
-    read: tuple[Array, ...]
-    update: tuple[Array, ...]
+    read: Array
+    update: tuple[Array, Array, Array]
 
 
 class _State(NamedTuple):
@@ -102,22 +101,27 @@ def _step(
     if weights.feeding is not None:
         gates += before.memory @ weights.feeding
     i, f, g, o = jnp.split(gates, 4, axis=-1)
+    i, f, g, o = nn.sigmoid(i), nn.sigmoid(f), jnp.tanh(g), nn.sigmoid(o)
     moves = valid & there
-    cell = jnp.where(moves, nn.sigmoid(f) * before.cell + nn.sigmoid(i) * jnp.tanh(g), before.cell)
-    hidden = jnp.where(moves, nn.sigmoid(o) * jnp.tanh(cell), before.hidden)
+    cell = jnp.where(moves, f * before.cell + i * g, before.cell)
+    hidden = jnp.where(moves, o * jnp.tanh(cell), before.hidden)
 
     both = jnp.concatenate([before.cell, cell], axis=-1)
     scored = nn.relu(both @ weights.score_in + weights.score_in_bias[None, :])
     attention = nn.softmax(scored @ weights.score_out + (weights.score_out_bias[None, :] + absent))
 
     of_both = (attention * both) @ weights.read_in + weights.read_in_bias[None, :]
-    for_update, *for_gates = jnp.split(of_both, 3, axis=-1)
-    of_memory = jnp.split(before.memory @ weights.gate_memory, 2, axis=-1)
-    read = tuple(map(nn.relu, (for_update, for_gates[0] + of_memory[0], for_gates[1] + of_memory[1])))
-    update = tuple(r @ weights.read_out[j] + weights.read_out_bias[j][None, :] for j, r in enumerate(read))
+    of_gates = before.memory @ weights.gate_memory
+    units = scored.shape[-1]  # u reads no memory
+    read = nn.relu(of_both + jnp.pad(of_gates, ((0, 0), (units, 0))))
+    update = [
+        r @ weights.read_out[j] + weights.read_out_bias[j][None, :]
+        for j, r in enumerate(jnp.split(read, 3, axis=-1))
+    ]
     u, keep, write = jnp.tanh(update[0]), nn.sigmoid(update[1]), nn.sigmoid(update[2])
     memory = jnp.where(valid, keep * before.memory + write * u, before.memory)
-    return _State(hidden, cell, memory), _Kept(gates, scored, attention, read, update)
+    kept = _Kept(jnp.concatenate([i, f, g, o], axis=-1), scored, attention, read, (u, keep, write))
+    return _State(hidden, cell, memory), kept
 
 
 def block_diagonal(recurrent: Float[Array, "modalities hidden gates"]) -> Float[Array, "p all_gates"]:
@@ -164,7 +168,7 @@ def _step_backward(weights, there, of_state, now):
     of_hidden, of_memory, of_attention = cotangents
     update, of_memory = _update_backward(before, kept, valid, of_state.memory + of_memory)
     of_read = jnp.concatenate([d @ weights.read_out[j].T for j, d in enumerate(update)], axis=-1)
-    read = jnp.where(jnp.concatenate(kept.read, axis=-1) > 0, of_read, 0)
+    read = jnp.where(kept.read > 0, of_read, 0)
     units = kept.scored.shape[-1]
     of_memory += read[:, units:] @ weights.gate_memory.T
 
@@ -190,7 +194,7 @@ def _step_backward(weights, there, of_state, now):
 
 def _update_backward(before, kept, valid, of_memory):
     """Gradients of the three sums behind the memory's update, and of the memory before it."""
-    u, keep, write = jnp.tanh(kept.update[0]), nn.sigmoid(kept.update[1]), nn.sigmoid(kept.update[2])
+    u, keep, write = kept.update
     moved = jnp.where(valid, of_memory, 0)
     of_u = moved * write * (1 - u * u)
     of_keep = moved * before.memory * keep * (1 - keep)
@@ -201,7 +205,7 @@ def _update_backward(before, kept, valid, of_memory):
 def _lstm_backward(cell_before, cell, gates, moves, of_hidden, of_cell):
     """Gradients of the gates' sums, and of c_{t-1} through c_t."""
     i, f, g, o = jnp.split(gates, 4, axis=-1)
-    i, f, g, o, tanh_cell = nn.sigmoid(i), nn.sigmoid(f), jnp.tanh(g), nn.sigmoid(o), jnp.tanh(cell)
+    tanh_cell = jnp.tanh(cell)
     of_new = jnp.where(moves, of_hidden, 0)
     new = jnp.where(moves, of_cell, 0) + of_new * o * (1 - tanh_cell * tanh_cell)
     of_gates = (
@@ -217,7 +221,7 @@ def _of_weights(weights: Weights, before: _State, cells: Array, kept: _Kept, del
     """Gradients of the weights: one product each, over all steps and examples."""
     both = jnp.concatenate([before.cell, cells], axis=-1)
     units = weights.score_in.shape[-1]
-    pairs = zip(kept.read, deltas.update, strict=True)
+    pairs = zip(jnp.split(kept.read, 3, axis=-1), deltas.update, strict=True)
     return Weights(
         recurrent=_outer(before.hidden, deltas.gates),
         feeding=None if weights.feeding is None else _outer(before.memory, deltas.gates),
