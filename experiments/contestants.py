@@ -16,16 +16,20 @@ LONGEST_STEM = 200  # file systems take names of 255 bytes
 
 @dataclasses.dataclass(frozen=True)
 class Contestant:
-    """One system to compare: what was typed, a name to show, and the experiment it means."""
+    """One system to compare: what was typed, a name to show, and the experiment it means.
+
+    called: what its run folders' names begin with, in place of what was typed.
+    """
 
     spec: str
     name: str
     experiment: Experiment[Any]
+    called: str = ""
 
     @property
     def stem(self) -> str:
         """What its run folders' names begin with."""
-        return re.sub(r"[^A-Za-z0-9.]+", "-", self.spec).strip("-")[:LONGEST_STEM]
+        return re.sub(r"[^A-Za-z0-9.]+", "-", self.called or self.spec).strip("-")[:LONGEST_STEM]
 
 
 def contestants(specs: Sequence[str], corpus: str) -> list[Contestant]:

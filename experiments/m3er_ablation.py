@@ -114,7 +114,7 @@ def main(args: Args) -> int:
     badges += [("plain", args.corpus), ("plain", f"{args.seeds} seeds"), ("plain", described(args))]
     sections = filled([*table_sections(made, table), *repair_sections(assessments), *curve_sections(curves)])
     write_atomically(folder / "report.html", page("M3ER, taken apart", badges, sections).encode())
-    write_atomically(folder / "table.md", f"{ablation.markdown(table)}\n".encode())
+    write_atomically(folder / "table.md", markdown(made, content).encode())
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomically(folder / "ablation.json", text.encode())
     show(table, content["robustness"])
@@ -147,7 +147,7 @@ def systems(args: Args) -> tuple[list[Contestant], list[Contestant]]:
 def named(args: Args, name: str, changes: Sequence[str]) -> Contestant:
     """The base with changes, shown as `name`."""
     made = contestant(":".join([args.base, *changes]), args.corpus)
-    return dataclasses.replace(made, name=name)
+    return dataclasses.replace(made, name=name, called=f"m3er {args.corpus} {name}")
 
 
 def ancestor(args: Args) -> Contestant:
@@ -214,6 +214,33 @@ def curve_sections(curves: Sequence[Mapping[str, Any]]) -> list[Section]:
     return robustness_curves.sections(curves) if curves else []
 
 
+def markdown(made: Mapping[str, Any], content: Mapping[str, Any]) -> str:
+    """The ablation table, both comparisons, what check and proxies do and the curves, for GitHub."""
+    parts = [ablation.markdown(content["table"])]
+    for name, comparison in made.items():
+        parts += [f"Features {name}: {comparison_tables.markdown(comparison).rstrip()}"]
+    lines = [f"- {line}" for line in remarks(content["robustness"])]
+    for line in robustness_curves.lines(content["curves"]):
+        lines.append(f"- {': '.join(line)}")
+    return "\n\n".join([*parts, "\n".join(lines)]) + "\n"
+
+
+def remarks(robustness: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What check and proxies do, a line for each noise."""
+    said = []
+    for one in robustness:
+        noise = f"{one['corruption']['kind']} at {one['corruption']['snr_db']:g} dB"
+        found = ", ".join(
+            f"{name} {d['auc']:.3f} (rejects {d['hits']:.0%} of the bad, {d['false_alarms']:.0%} of the good)"
+            for name, d in one["detector"].items()
+        )
+        near = ", ".join(f"{name} {e['ratio']:.1f} x" for name, e in one["regeneration"].items())
+        said.append(
+            f"{noise}: AUC of the check {found}; proxies nearer to the clean features than the noisy ones: {near}"
+        )
+    return said
+
+
 def show(table: Sequence[ablation.Row], robustness: Sequence[Mapping[str, Any]]) -> None:
     """The table and what check and proxies do, on the terminal."""
     console = console_on(sys.stdout)
@@ -225,11 +252,8 @@ def show(table: Sequence[ablation.Row], robustness: Sequence[Mapping[str, Any]])
         cells = (comparison_tables.three(overall[key]) for key in ("f1", "accuracy"))
         shown.add_row(row["condition"], row["system"], *cells)
     console.print(shown)
-    for one in robustness:
-        noise = f"{one['corruption']['kind']} at {one['corruption']['snr_db']:g} dB"
-        found = ", ".join(f"{name} {d['auc']:.3f}" for name, d in one["detector"].items())
-        near = ", ".join(f"{name} {e['ratio']:.1f} x" for name, e in one["regeneration"].items())
-        console.print(f"{noise}: detector AUC {found}; proxies nearer than the noise: {near}", markup=False)
+    for line in remarks(robustness):
+        console.print(line, markup=False)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,10 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tyro
 from rich.table import Table
 
@@ -30,6 +29,7 @@ from experiments.runs import Job, Options, train_jobs
 from experiments.setup import Setup, set_up
 from mer_jax.errors import InputError
 from mer_jax.evaluation.comparison_rows import statistic
+from mer_jax.evaluation.comparison_tables import grid, mean_and_sd
 from mer_jax.evaluation.figures_robustness import beta_figure
 from mer_jax.evaluation.findings import stop_on_error
 from mer_jax.evaluation.report_page import Section, page
@@ -37,6 +37,8 @@ from mer_jax.models.m3er import M3ERConfig
 from mer_jax.records import write_atomically
 from mer_jax.training.host_memory import keep_freed_memory
 from mer_jax.training.run_folder import RunFolder, provenance
+
+HEAD = ("beta", "weights constant", "gradient through the weights")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Args:
         base: the M3ER config, [:flag=value]...
         betas: of the loss.
         seeds: trainings of each.
+        name: of the study's folder; empty: made of the corpus.
         out: where run folders and the study's folder lie.
         prepared: where prepared corpora lie.
         data_dir: raw data, to prepare a corpus that is not there yet; default MER_DATA.
@@ -59,6 +62,7 @@ class Args:
     base: str = "m3er"
     betas: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0)
     seeds: int = 3
+    name: str = ""
     out: Path = Path("runs")
     prepared: Path = Path("prepared")
     data_dir: Path | None = dataclasses.field(default_factory=data_dir_from_environment)
@@ -78,7 +82,7 @@ def main(args: Args) -> int:
         )
 
     # Trainings: all betas and seeds of one form at once.
-    folder = args.out / f"multiplicative-loss-{args.corpus}"
+    folder = args.out / (args.name or f"multiplicative-loss-{args.corpus}")
     rows, setup = [], None
     for stopped in (True, False):
         model = dataclasses.replace(base.model, stop_gradient=stopped, decide="least_costly")
@@ -96,6 +100,7 @@ def main(args: Args) -> int:
     content = {"rows": rows, "threshold": threshold, "majority": chance, "record": provenance()}
     write_atomically(folder / "report.html", page("The multiplicative loss", badges, [section]).encode())
     write_atomically(folder / "loss.json", (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    write_atomically(folder / "table.md", markdown(content).encode())
     show(content)
     print(f"report: {folder / 'report.html'}")
     write_json(args.json, content)
@@ -144,19 +149,30 @@ def show(content: dict[str, Any]) -> None:
     """A line per beta."""
     rows = content["rows"]
     table = Table(title=f"test {rows[0]['metric']}, majority {content['majority']:.3f}", title_justify="left")
-    for column in ("beta", "weights constant", "gradient through the weights"):
+    for column in HEAD:
         table.add_column(column)
-    for beta in dict.fromkeys(row["beta"] for row in rows):
-        cells = {row["stop_gradient"]: row for row in rows if row["beta"] == beta}
-        table.add_row(f"{beta:g}", *(said(cells[stopped]) for stopped in (True, False)))
+    for row in body(rows):
+        table.add_row(*row)
     console_on(sys.stdout).print(table)
     print(f"at a uniform start the gradient turns at beta = (M - 1) / ln K = {content['threshold']:.2f}")
 
 
-def said(row: dict[str, Any]) -> str:
-    """Mean and standard deviation."""
-    spread = "" if row["sd"] is None else f" +- {row['sd']:.3f}"
-    return f"{np.round(row['mean'], 3):.3f}{spread}"
+def markdown(content: dict[str, Any]) -> str:
+    """The table for GitHub."""
+    rows = content["rows"]
+    about = (
+        f"Test {rows[0]['metric']}, mean ± sd over {rows[0]['n']} seeds; majority {content['majority']:.3f}."
+    )
+    turn = f"At a uniform start the gradient turns at beta = (M - 1) / ln K = {content['threshold']:.2f}."
+    return f"{grid(HEAD, body(rows))}\n\n{about} {turn}\n"
+
+
+def body(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """A line per beta: it, and mean and standard deviation of either form."""
+    lines: dict[float, list[str]] = {}
+    for row in sorted(rows, key=lambda row: (row["beta"], not row["stop_gradient"])):
+        lines.setdefault(row["beta"], [f"{row['beta']:g}"]).append(mean_and_sd(row))
+    return list(lines.values())
 
 
 if __name__ == "__main__":

@@ -37,7 +37,6 @@ from experiments.command import data_dir_from_environment, parse, run
 from mer_jax.data.corpus import load
 from mer_jax.errors import InputError, nearest
 from mer_jax.evaluation.ceiling import human_ceiling
-from mer_jax.evaluation.comparison_report import markdown
 from mer_jax.evaluation.protocol import Protocol, ProtocolConfig
 from mer_jax.records import write_atomically
 from mer_jax.training.host_memory import keep_freed_memory
@@ -237,9 +236,9 @@ def comparison(study: Study, args: Args) -> str:
     argv += ["--name", f"compare-{study.name}"]
     places = ["--out", str(args.out), "--prepared", str(args.prepared)]
     study.script.main(parse(study.script.Args, [*argv, *places]))
-    content = read_json(args.out / f"compare-{study.name}" / "comparison.json")
+    table = (args.out / f"compare-{study.name}" / "table.md").read_text()
     name = study.script.__name__.rpartition(".")[2]
-    return "\n".join(["```sh", *said, shown(name, argv, study), "```", "", markdown(content)])
+    return "\n".join(["```sh", *said, shown(name, argv, study), "```", "", table])
 
 
 def ceiling(args: Args) -> str:

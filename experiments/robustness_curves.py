@@ -215,13 +215,21 @@ def sections(rows: Sequence[Mapping[str, Any]]) -> list[Section]:
 def show(rows: Sequence[Mapping[str, Any]]) -> None:
     """A line per system and axis, with the area under the curve."""
     table = Table(title=f"test {rows[0]['metric'].replace('_', ' ')}", title_justify="left")
-    for column in ("system", "axis", "scores", "mean under the curve"):
+    for column in ("system", "axis", "scores", "area"):
         table.add_column(column, overflow="fold")
+    for line in lines(rows):
+        table.add_row(*line)
+    console_on(sys.stdout).print(table)
+
+
+def lines(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
+    """System, axis, scores along it and the mean under the curve."""
+    made = []
     for system, axis in dict.fromkeys((row["system"], row["axis"]) for row in rows):
         own = [row for row in rows if (row["system"], row["axis"]) == (system, axis)]
-        values = ", ".join(f"{row['x']:g}: {row['mean']:.3f}" for row in own)
-        table.add_row(system, axis.replace("_", " "), values, f"{area(own):.3f}")
-    console_on(sys.stdout).print(table)
+        values = ", ".join(f"{row['mean']:.3f} at {row['x']:g}" for row in own)
+        made.append((system, axis.replace("_", " "), values, f"mean under the curve {area(own):.3f}"))
+    return made
 
 
 if __name__ == "__main__":
