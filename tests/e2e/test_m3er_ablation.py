@@ -1,17 +1,22 @@
 """`m3er_ablation`, `robustness_curves` and `multiplicative_loss` as a user meets them."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from experiments import m3er_ablation, multiplicative_loss, predict, robustness_curves, train
-from experiments.command import parse
+from experiments import m3er_ablation, multiplicative_loss, predict, robustness_curves
+from experiments.command import parse, run
+from experiments.contestants import contestant
+from experiments.setup import set_up
 from mer_jax.data.corpus import prepare
 from mer_jax.data.simulation import Options
 from mer_jax.errors import InputError
 from mer_jax.evaluation import ablation
 from mer_jax.evaluation.figures_robustness import area
+from mer_jax.robustness.corruption import Corruption
+from mer_jax.robustness.pipeline import RobustnessConfig
 
 TINY = ":model.hidden=4:model.memory=5:model.units=4:model.dense=4:training.epochs=1:robustness.proxies.neighbours=20"
 BASE = f"m3er_generated{TINY}"
@@ -29,8 +34,6 @@ def short(tmp_path_factory):
 @pytest.fixture(scope="module")
 def made(short, tmp_path_factory):
     """An ablation of two seeds, with its page, and the folder of its runs."""
-    from experiments.command import run
-
     out = tmp_path_factory.mktemp("runs")
     argv = ["generated", "--base", BASE, "--seeds", "2", "--prepared", str(short), "--out", str(out)]
     code = run(m3er_ablation.main, m3er_ablation.Args, [*argv, "--share", "1"])
@@ -53,7 +56,8 @@ def test_an_ablation_leaves_rows_pairs_and_a_verdict(made):
     assert content["verdict"].startswith("Features as they are: On generated data:")
     assert {one["corruption"]["snr_db"] for one in content["robustness"]} == {0.0, -10.0}
     for one in content["robustness"]:
-        assert set(one["detector"]) == {"text", "audio", "face"}
+        assert set(one["detector"]) <= {"text", "audio", "face"}
+        assert all(found["n"] > 0 for found in one["detector"].values())
         assert one["regeneration"]["all"]["noise"] == pytest.approx(
             10 ** (-one["corruption"]["snr_db"] / 20), rel=1e-3
         )
@@ -137,31 +141,27 @@ def test_loss_over_beta(script, short, tmp_path):
     assert again.err.count("leakage audit") == 0  # nothing was trained
 
 
-def test_corruption_of_the_scores_is_another_protocol(script, short, tmp_path):
-    where = [
-        "--prepared",
-        str(short),
-        "--out",
-        str(tmp_path),
-        "--training.epochs",
-        "1",
-        "--model.hidden",
-        "4",
-    ]
-    noise = ["--robustness.corruption.share", "0.5"]
-    hashes = {}
-    for name, flags in {
-        "clean": [],
-        "noisy": noise,
-        "train": [*noise, "--robustness.splits", "train"],
-        "repaired": [*noise, "--robustness.repair", "check"],
-    }.items():
-        result = script(train, "m3er_generated", "--name", name, *where, *flags)
-        assert result.code == 0, result.err
-        hashes[name] = json.loads((tmp_path / name / "protocol.json").read_text())["hash"]
-        assert ("corrupted on purpose" in result.err) == (name != "clean")
+def test_corruption_of_the_scores_is_another_protocol(short):
+    base, noise = contestant(BASE, "generated").experiment, Corruption(share=0.5)
+    setups = {
+        name: set_up(dataclasses.replace(base, robustness=robustness), short, None)
+        for name, robustness in {
+            "clean": RobustnessConfig(),
+            "noisy": RobustnessConfig(noise),
+            "train": RobustnessConfig(noise, splits=("train",)),
+            "repaired": RobustnessConfig(noise, repair="check"),
+        }.items()
+    }
+    hashes = {name: setup.protocol.hash for name, setup in setups.items()}
     assert hashes["clean"] == hashes["train"]
     assert hashes["noisy"] == hashes["repaired"] != hashes["clean"]
+    for name, setup in setups.items():
+        found = {finding.check: finding for finding in setup.audit()}
+        assert ("corruption" in found) == (name != "clean")
+        assert ("modality check" in found["fitted_statistics"].message) == (name == "repaired")
+        (plan,) = setup.plans
+        assert (plan.corpus is setup.corpus) == (name == "clean")
+        assert (plan.corpus is plan.given) == (name != "repaired")
 
 
 @pytest.mark.parametrize(
