@@ -71,7 +71,7 @@ class Args(compare.Options):
 def main(args: Args) -> int:
     """Two comparisons, what the check and the proxies do, curves; one page."""
     started = time.perf_counter()
-    clean, noisy = systems(args)
+    clean, noisy = halves(args)
 
     # The table's two halves, each a comparison of its own: what is scored differs.
     made = {}
@@ -128,7 +128,13 @@ def described(args: Args) -> str:
     return f"with {args.kind} at {args.snr_db:g} dB in one modality of {args.share:.0%}"
 
 
-def systems(args: Args) -> tuple[list[Contestant], list[Contestant]]:
+def systems(args: Args) -> list[Contestant]:
+    """All that is trained."""
+    clean, noisy = halves(args)
+    return [*clean, *noisy]
+
+
+def halves(args: Args) -> tuple[list[Contestant], list[Contestant]]:
     """Those of the features as they are, and those of the noisy ones."""
     base = contestant(args.base, args.corpus)
     if not isinstance(base.experiment.model, M3ERConfig):

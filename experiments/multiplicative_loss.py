@@ -21,13 +21,14 @@ import tyro
 from rich.table import Table
 
 from experiments.command import data_dir_from_environment, run, write_json
-from experiments.contestants import contestant
+from experiments.contestants import Contestant, contestant
 from experiments.experiment import Experiment
-from experiments.members import Variant, variants
+from experiments.members import variants
 from experiments.printing import console_on, print_findings
 from experiments.runs import Job, Options, train_jobs
 from experiments.setup import Setup, set_up
 from mer_jax.errors import InputError
+from mer_jax.evaluation.comparison import checked_metric
 from mer_jax.evaluation.comparison_rows import statistic
 from mer_jax.evaluation.comparison_tables import grid, mean_and_sd
 from mer_jax.evaluation.figures_robustness import beta_figure
@@ -38,6 +39,7 @@ from mer_jax.records import write_atomically
 from mer_jax.training.host_memory import keep_freed_memory
 from mer_jax.training.run_folder import RunFolder, provenance
 
+FORMS = ("constant", "differentiated")
 HEAD = ("beta", "weights constant", "gradient through the weights")
 
 
@@ -50,6 +52,7 @@ class Args:
         base: the M3ER config, [:flag=value]...
         betas: of the loss.
         seeds: trainings of each.
+        metric: of the table; empty: the protocol's headline metric.
         name: of the study's folder; empty: made of the corpus.
         out: where run folders and the study's folder lie.
         prepared: where prepared corpora lie.
@@ -62,6 +65,7 @@ class Args:
     base: str = "m3er"
     betas: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0)
     seeds: int = 3
+    metric: str = ""
     name: str = ""
     out: Path = Path("runs")
     prepared: Path = Path("prepared")
@@ -73,29 +77,21 @@ class Args:
 def main(args: Args) -> int:
     """Both forms of the gradient at every beta; the table and the page."""
     keep_freed_memory()
-    base = contestant(args.base, args.corpus).experiment
-    if not isinstance(base.model, M3ERConfig):
-        raise InputError(f"--base {args.base!r} is no M3ER; name one, for instance m3er")
-    if len(base.data.modalities) < 2:
-        raise InputError(
-            "a multiplicative loss weighs modalities by each other; give data.modalities two or more"
-        )
+    forms = systems(args)
 
     # Trainings: all betas and seeds of one form at once.
     folder = args.out / (args.name or f"multiplicative-loss-{args.corpus}")
-    rows, setup = [], None
-    for stopped in (True, False):
-        model = dataclasses.replace(base.model, stop_gradient=stopped, decide="least_costly")
-        setup = set_up(dataclasses.replace(base, model=model), args.prepared, args.data_dir)
-        rows += list(trained(setup, folder, stopped, args))
-    assert setup is not None
+    setups = [set_up(form.experiment, args.prepared, args.data_dir) for form in forms]
+    metric = checked_metric(setups[0].protocol, args.metric)
+    rows = [row for setup in setups for row in trained(setup, folder, metric, args)]
 
     # The table and the page.
-    threshold = (len(base.data.modalities) - 1) / math.log(len(setup.protocol.targets))
-    chance = RunFolder(Path(rows[0]["runs"][0])).read("metrics.json")["floors"]["majority"][rows[0]["metric"]]
+    protocol, modalities = setups[0].protocol, forms[0].experiment.data.modalities
+    threshold = (len(modalities) - 1) / math.log(len(protocol.targets))
+    chance = RunFolder(Path(rows[0]["runs"][0])).read("metrics.json")["floors"]["majority"][metric]
     figure = beta_figure(rows, threshold, chance)
     caption = "Mean over seeds, bars one standard deviation, of predictions by Liu's rule, argmin c."
-    badges = [("generated", "GENERATED DATA")] if setup.protocol.generated else []
+    badges = [("generated", "GENERATED DATA")] if protocol.generated else []
     section = Section("beta", "M3ER's loss over beta", figure=figure, caption=caption, wide=True)
     content = {"rows": rows, "threshold": threshold, "majority": chance, "record": provenance()}
     write_atomically(folder / "report.html", page("The multiplicative loss", badges, [section]).encode())
@@ -107,11 +103,24 @@ def main(args: Args) -> int:
     return 0
 
 
-def trained(setup: Setup, folder: Path, stopped: bool, args: Args) -> Iterator[dict[str, Any]]:
+def systems(args: Args) -> list[Contestant]:
+    """The base with constant weights, and with their gradient; judged by Liu's rule."""
+    base = contestant(args.base, args.corpus).experiment
+    if not isinstance(base.model, M3ERConfig):
+        raise InputError(f"--base {args.base!r} is no M3ER; name one, for instance m3er")
+    if len(base.data.modalities) < 2:
+        raise InputError("modalities are weighed by each other; give data.modalities two or more")
+    changes = [f"model.stop-gradient={stopped}:model.decide=least_costly" for stopped in (True, False)]
+    made = [contestant(f"{args.base}:{change}", args.corpus) for change in changes]
+    return [dataclasses.replace(one, called=name) for one, name in zip(made, FORMS, strict=True)]
+
+
+def trained(setup: Setup, folder: Path, metric: str, args: Args) -> Iterator[dict[str, Any]]:
     """A row for each beta; finished runs of the same data and configuration are used as they are."""
+    stopped = setup.experiment.model.stop_gradient
     grid = f"model.beta={','.join(f'{beta:g}' for beta in args.betas)}"
     made = variants(setup.experiment, args.seeds, (grid,))
-    jobs = [Job(variant, RunFolder(folder / name(variant, stopped))) for variant in made]
+    jobs = [Job(variant, RunFolder(folder / f"{FORMS[not stopped]}{variant.suffix}")) for variant in made]
     if not all(job.folder.finished for job in jobs):
         findings = setup.audit()
         print_findings(findings, sys.stderr)
@@ -120,11 +129,9 @@ def trained(setup: Setup, folder: Path, stopped: bool, args: Args) -> Iterator[d
         for job, reason in failed:
             raise InputError(f"{job.folder.path} failed, so there is nothing to draw: {reason}")
     for beta in args.betas:
-        own = [job for job in jobs if beta_of(job.experiment) == beta]
-        scores = [job.folder.read("metrics.json") for job in own]
-        metric = scores[0]["headline"]
-        values = statistic([score["test"][metric] for score in scores])
-        runs = [str(job.folder.path) for job in own]
+        own = [job.folder for job in jobs if beta_of(job.experiment) == beta]
+        values = statistic([folder.read("metrics.json")["test"][metric] for folder in own])
+        runs = [str(folder.path) for folder in own]
         yield {
             "stop_gradient": stopped,
             "beta": beta,
@@ -133,11 +140,6 @@ def trained(setup: Setup, folder: Path, stopped: bool, args: Args) -> Iterator[d
             "n": len(own),
             "runs": runs,
         }
-
-
-def name(variant: Variant, stopped: bool) -> str:
-    """Of a run folder."""
-    return f"{'constant' if stopped else 'differentiated'}{variant.suffix}"
 
 
 def beta_of(experiment: Experiment[Any]) -> float:

@@ -31,6 +31,8 @@ from experiments import (
     benchmark_training,
     compare,
     compare_alignments,
+    m3er_ablation,
+    multiplicative_loss,
     prepare_data,
 )
 from experiments.command import data_dir_from_environment, parse, run
@@ -73,6 +75,11 @@ PLANTED_LAG = (
     *(*QUIET, "--options.dead-text", "0", "--options.dead-audio", "0"),
 )
 RAW = "model.front.filters=4,8:training.epochs=15"
+
+BRIEF = (
+    *("--options.preset", "bad_modality", "--options.words", "1", "3", "--options.dialogues", "200"),
+    "--options.bad-splits",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +156,10 @@ STUDIES = (
         metric="balanced_accuracy",
         corpus="emodb",
     ),
+    Study("m3er", ("--base", "m3er_generated"), 10, corpus="brief", options=BRIEF, script=m3er_ablation),
+    Study("m3er_mosi", ("--snr-db", "0"), 10, needs="mosi", corpus="mosi", script=m3er_ablation),
+    Study("m3er_mmmo", ("--snr-db", "0"), 10, needs="mmmo", corpus="mmmo", script=m3er_ablation),
+    Study("beta", ("--base", "m3er_generated"), 3, corpus="brief", options=BRIEF, script=multiplicative_loss),
 )
 CEILING = Study("ceiling", (), 0, needs="crema_d", corpus="crema_d_votes")
 BENCHMARKS: Mapping[str, tuple[Any, tuple[str, ...]]] = {

@@ -173,7 +173,7 @@ def test_corruption_of_the_scores_is_another_protocol(short):
 )
 def test_what_cannot_be_taken_apart_says_why(argv, message):
     with pytest.raises(InputError, match=message):
-        m3er_ablation.systems(parse(m3er_ablation.Args, ["generated", *argv]))
+        m3er_ablation.halves(parse(m3er_ablation.Args, ["generated", *argv]))
 
 
 def test_one_class_against_the_rest_by_hand():

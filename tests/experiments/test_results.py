@@ -157,6 +157,7 @@ def compared_already(pages, monkeypatch):
         folder = args.out / args.name
         folder.mkdir(parents=True)
         (folder / "comparison.json").write_text(json.dumps(compared()[0]))
+        (folder / "table.md").write_text(markdown(compared()[0]))
 
     monkeypatch.setattr(compare, "main", leave)
     monkeypatch.setattr(prepare_data, "main", lambda args: calls.append(args))
