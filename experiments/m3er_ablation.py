@@ -13,6 +13,7 @@ two comparisons and ablation.json below --out.
 """
 
 import dataclasses
+import html as markup
 import json
 import sys
 import time
@@ -176,12 +177,12 @@ def assessed(system: robustness_curves.Trained, kind: Any, snr: float) -> Assess
 def table_sections(made: Mapping[str, Any], table: Sequence[ablation.Row]) -> list[Section]:
     """What the data support, and the table of the paper."""
     verdicts = "".join(
-        f"<p class='lead'><b>Features {name}.</b> {comparison_tables.escaped(content['verdict'])}</p>"
+        f"<p class='lead'><b>Features {name}.</b> {markup.escape(content['verdict'])}</p>"
         for name, content in made.items()
     )
     caption = (
-        "Each class against the rest. Reported figures are Mittal et al.'s (table 2), of other data and an "
-        "unstated noise; an always-absent answer has the accuracy of the last row of each part."
+        "Each class against the rest. Reported figures are Mittal et al.'s (table 2), of other data and "
+        "other noise; an always-absent answer has the accuracy of the last row of each part."
     )
     return [
         Section("verdict", "What the data support", verdicts, wide=True),

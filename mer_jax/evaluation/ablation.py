@@ -13,7 +13,7 @@ import numpy as np
 
 from mer_jax.evaluation.comparison_tables import escaped, grid, three
 
-# F1 and MA as reported, each overall; the noise of the lower three rows is not stated there.
+# F1 and MA as reported, each overall; the lower three rows with noise.
 PAPER: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "original loss": {"IEMOCAP": (0.751, 0.766), "CMU-MOSEI": (0.878, 0.823)},
     "M3ER": {"IEMOCAP": (0.824, 0.827), "CMU-MOSEI": (0.902, 0.890)},
