@@ -164,6 +164,15 @@ def test_corruption_of_the_scores_is_another_protocol(short):
         assert (plan.corpus is plan.given) == (name != "repaired")
 
 
+def test_what_a_builder_left_out_is_a_finding(short):
+    setup = set_up(contestant(BASE, "generated").experiment, short, None)
+    notes = ("Read from small files.", "WARNING: 9 of 35 video columns were dropped")
+    spec = dataclasses.replace(setup.corpus.spec, notes=notes)
+    setup = dataclasses.replace(setup, corpus=dataclasses.replace(setup.corpus, spec=spec))
+    (found,) = [finding for finding in setup.audit() if finding.check.startswith("corpus_note")]
+    assert (found.severity, found.message) == ("warning", "9 of 35 video columns were dropped")
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [

@@ -13,6 +13,7 @@ from mer_jax import losses
 from mer_jax.errors import InputError
 from mer_jax.losses import Multiplicative
 from mer_jax.models.base import Task
+from mer_jax.models.dual_recurrent import DualRecurrentConfig
 from mer_jax.models.early_fusion import EarlyFusionConfig
 from mer_jax.models.late_fusion import LateFusionConfig
 from mer_jax.models.m3er import M3ERConfig
@@ -92,6 +93,7 @@ def test_padding_changes_nothing(config, unit):
         EarlyFusionConfig(hidden=(5,), dense=(6,), dropout=0.0),
         EarlyFusionConfig(hidden=(5,), dense=(6,), dropout=0.0, clock="audio"),
         LateFusionConfig(hidden=(5,), dense=(6,), dropout=0.0),
+        DualRecurrentConfig(hidden=5, dropout=0.0),
     ],
 )
 @pytest.mark.parametrize("gone", list(DIMS))
