@@ -5,9 +5,10 @@ import time
 from collections.abc import Sequence
 
 import kernels.attention.native
+import kernels.memory.native
 from kernels.native.library import BuildError, Library
 
-LIBRARIES = (kernels.attention.native.library,)
+LIBRARIES = (kernels.attention.native.library, kernels.memory.native.library)
 
 
 def main(libraries: Sequence[Library] = LIBRARIES) -> int:
