@@ -3,7 +3,7 @@
 # make results DATA=folder   every results table of README.md and BENCHMARKS.md
 # make lint   ruff, pyrefly, import-linter
 # make kernels-aot   the Pallas kernels compiled for an H100 and a TPU v5e, without having one
-# make native   the CPU's attention kernel, in C++ (part of the environment where there is a compiler)
+# make native   the CPU's kernels, in C++ (part of the environment where there is a compiler)
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
@@ -15,16 +15,16 @@ DATA ?= $(MER_DATA)
 
 env: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml constraints.txt $(wildcard kernels/attention/native/source/*)
+$(INSTALLED): pyproject.toml constraints.txt $(wildcard kernels/native/source/* kernels/*/native/source/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is older than 3.11; run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	@$(RUN) -m kernels.attention.native || echo "attention runs through XLA"
+	@$(RUN) -m kernels.native || echo "the kernels run through XLA"
 	@touch $@
 
 native: env
-	$(RUN) -m kernels.attention.native
+	$(RUN) -m kernels.native
 
 # In environments of their own: with libtpu or the CUDA plugin at hand plain jax would look for a device.
 kernels-aot:

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
+from kernels.memory import Weights, run
 from mer_jax.errors import InputError
-from mer_jax.nn.memory_loop import Weights, block_diagonal, run
 from mer_jax.nn.recurrent import forget_bias
 
 
@@ -52,46 +52,6 @@ class Fused(NamedTuple):
     attention: Float[Array, "batch time 2 modalities hidden"]
 
 
-def memory_fusion(
-    weights: Weights,
-    projected: Float[Array, "time batch gates"],
-    mask: Bool[Array, "batch time"],
-    present: Bool[Array, "batch modalities"],
-) -> Fused:
-    """From states and memory of 0, at each step
-
-        h_t, c_t = LSTM_i(W x_t + b + V mem_{t-1}, h_{t-1}, c_{t-1})   for each modality i
-        c* = [c_{t-1}; c_t] of all modalities
-        a = softmax(NN_a(c*)),  u = tanh(NN_u(a c*))
-        g1 = sigmoid(NN_1([a c*; mem_{t-1}])),  g2 = sigmoid(NN_2([a c*; mem_{t-1}]))
-        mem_t = g1 mem_{t-1} + g2 u
-
-    where each NN has one hidden layer of rectifiers. The gates read the memory too, as in the
-    authors' program (their text has a c* alone). V is M3ER's; there is none in the original.
-
-    A modality that is not `present` has states of 0, so its part of c* is 0, and a is over the
-    others. Where `mask` is false states and memory stay as they are, as they do in an example
-    without any modality.
-
-    Args:
-        weights: of the loop.
-        projected: W x_t + b of all modalities, 4 P in the order gate, modality, unit.
-        mask: which steps exist, on the one clock of all modalities.
-        present: which modalities an example has.
-
-    Source: Zadeh et al. 2018 (AAAI, arXiv 1802.00927), with V after Mittal et al. 2020.
-    """
-    modalities = present.shape[1]
-    hidden = len(weights.recurrent) // modalities
-    valid = jnp.swapaxes(mask & present.any(axis=1)[:, None], 0, 1)[:, :, None]
-    there = jnp.repeat(present, hidden, axis=1)
-    states, memory, attention = run(weights, projected, valid, there)
-    states, memory, attention = (jnp.swapaxes(x, 0, 1) for x in (states, memory, attention))
-    by_modality = states.reshape(*states.shape[:2], modalities, hidden)
-    attention = attention.reshape(*states.shape[:2], 2, modalities, hidden)
-    return Fused(by_modality[:, -1], memory[:, -1], by_modality, memory, attention)
-
-
 class _LSTMParameters(nn.Module):
     """W [dim, 4 hidden], U [hidden, 4 hidden], b and V [memory, 4 hidden] of one modality, under the
     names of `LSTM`."""
@@ -111,17 +71,28 @@ class _LSTMParameters(nn.Module):
 
 
 class MemoryFusion(nn.Module):
-    """`memory_fusion` with its parameters. With M modalities of d_m features, H hidden, D memory
+    """The network of `kernels.memory.run` with its parameters. The gates read the memory, as in the
+    authors' program (their text has a c* alone); V, by which the memory feeds the LSTMs, is M3ER's.
+
+    With M modalities of d_m features, H hidden, D memory
     and E units these are, for P = M H,
 
         LSTMs         sum_m 4 H (d_m + H + 1), and 4 H M D where the memory feeds them
         attention     2 P E + E + 2 P E + 2 P
         u             2 P E + E + E D + D
         g1 and g2     2 ((2 P + D) E + E + E D + D)
+
+    Source: Zadeh et al. 2018 (AAAI, arXiv 1802.00927), with V after Mittal et al. 2020.
+
+    Attributes:
+        config: sizes.
+        modalities: names of the features.
+        implementation: of the loop, as `kernels.memory.run` has it.
     """
 
     config: MemoryFusionConfig
     modalities: tuple[str, ...]
+    implementation: str | None = None
 
     @nn.compact
     def __call__(
@@ -143,28 +114,36 @@ class MemoryFusion(nn.Module):
             )
         if present is None:
             present = jnp.ones((mask.shape[0], len(self.modalities)), bool)
-        projected, recurrent, feeding = self._lstms(features)
-        return memory_fusion(self._weights(recurrent, feeding), projected, mask, present)
+        projected, *lstms = self._lstms(features)
+        found = run(self._weights(*lstms), projected, mask, present, implementation=self.implementation)
+        by_modality = lambda x: x.reshape(*x.shape[:-1], -1, self.config.hidden)  # noqa: E731
+        attention = found.attention.reshape(*mask.shape, 2, len(self.modalities), -1)
+        return Fused(
+            by_modality(found.last_hidden),
+            found.last_memory,
+            by_modality(found.hidden),
+            found.memory,
+            attention,
+        )
 
     def _lstms(self, features):
-        """W x + b [time, batch, 4 P], U [P, 4 P] and V [D, 4 P] of all modalities."""
+        """W x [batch, time, 4 hidden] of each modality, U and b of all, V [D, 4 P]."""
         hidden, memory = self.config.hidden, self.config.memory if self.config.feeds else 0
-        projected, biases, recurrent, feeding = [], [], [], []
+        projected, recurrent, biases, feeding = [], [], [], []
         for name in self.modalities:
-            x = jnp.swapaxes(features[name], 0, 1)
+            x = features[name]
             kernel, own, bias, of_memory = _LSTMParameters(hidden, memory, name=name)(x.shape[-1])
-            projected.append((x @ kernel).reshape(*x.shape[:2], 4, hidden))
-            biases.append(bias.reshape(4, hidden))
+            rows = x.reshape(-1, x.shape[-1])  # one axis makes the kernel's gradient a faster product
+            projected.append((rows @ kernel).reshape(*x.shape[:-1], -1))
             recurrent.append(own)
-            feeding.append(None if of_memory is None else of_memory.reshape(memory, 4, hidden))
-        gates = 4 * len(self.modalities) * hidden
-        inputs = jnp.stack(projected, axis=3).reshape(*projected[0].shape[:2], gates)
-        inputs += jnp.stack(biases, axis=1).reshape(gates)[None, None, :]
-        fed = jnp.stack(feeding, axis=2).reshape(memory, gates) if memory else None
-        return inputs, block_diagonal(jnp.stack(recurrent)), fed
+            biases.append(bias)
+            feeding.append(of_memory)
+        fed = jnp.concatenate(feeding, axis=1) if memory else None
+        return projected, jnp.stack(recurrent), jnp.stack(biases), fed
 
-    def _weights(self, recurrent, feeding):
-        both, units, memory = 2 * len(recurrent), self.config.units, self.config.memory
+    def _weights(self, recurrent, bias, feeding):
+        both = 2 * recurrent.shape[0] * recurrent.shape[1]
+        units, memory = self.config.units, self.config.memory
         score_in, score_in_bias = self._layer("attention_hidden", both, units)
         score_out, score_out_bias = self._layer("attention_out", units, both)
         first = [
@@ -175,6 +154,7 @@ class MemoryFusion(nn.Module):
         second = [self._layer(f"{name}_out", units, memory) for name in ("update", "keep", "write")]
         return Weights(
             recurrent=recurrent,
+            bias=bias,
             feeding=feeding,
             score_in=score_in,
             score_in_bias=score_in_bias,

@@ -10,6 +10,7 @@ import pytest
 from jax.test_util import check_grads
 from scipy.special import expit, softmax
 
+from kernels.memory.native import library
 from mer_jax.errors import InputError
 from mer_jax.nn.memory_fusion import Fused, MemoryFusion, MemoryFusionConfig
 from mer_jax.nn.recurrent import LSTM
@@ -26,9 +27,9 @@ FEATURES = {name: jnp.asarray(RANDOM.normal(size=(B, T, dim)), jnp.float32) for 
 
 
 @functools.cache
-def made(config):
+def made(config, implementation=None):
     """A module and parameters none of which are zero."""
-    module = MemoryFusion(config, tuple(DIMS))
+    module = MemoryFusion(config, tuple(DIMS), implementation)
     shapes = jax.eval_shape(module.init, jax.random.key(0), FEATURES, jnp.asarray(MASK))["params"]
     random = np.random.default_rng(1)
     return module, jax.tree.map(lambda x: jnp.asarray(random.normal(0, 0.6, x.shape), jnp.float32), shapes)
@@ -39,8 +40,8 @@ def run(module, params, features, mask, present):
     return module.apply({"params": params}, features, mask, present)
 
 
-def applied(config, features=FEATURES, mask=MASK, present=PRESENT):
-    return run(*made(config), features, jnp.asarray(mask), jnp.asarray(present))
+def applied(config, features=FEATURES, mask=MASK, present=PRESENT, implementation=None):
+    return run(*made(config, implementation), features, jnp.asarray(mask), jnp.asarray(present))
 
 
 def by_numpy(params, feeds, features, length, present):
@@ -77,9 +78,12 @@ def by_numpy(params, feeds, features, length, present):
     return found
 
 
+@pytest.mark.parametrize("implementation", ["reference", "xla", "native"])
 @pytest.mark.parametrize("config", CONFIGS)
-def test_equals_a_loop_in_numpy(config):
-    fused = applied(config)
+def test_equals_a_loop_in_numpy(config, implementation):
+    if implementation == "native" and library.why_not():
+        pytest.skip(library.why_not())
+    fused = applied(config, implementation=implementation)
     params = made(config)[1]
     for row, length in enumerate(LENGTHS):
         one = {name: np.asarray(x[row], np.float64) for name, x in FEATURES.items()}
@@ -197,7 +201,7 @@ def test_parameter_count(feeds):
 
 def test_inputs_are_projected_outside_the_time_loop_and_weights_get_their_gradients_there():
     """The loop back in time holds as many products as the loop forwards: of examples, none of a weight."""
-    module, params = made(CONFIGS[0])
+    module, params = made(CONFIGS[0], "xla")
     loss = lambda p: module.apply({"params": p}, FEATURES, jnp.asarray(MASK)).memory.sum()  # noqa: E731
     jaxpr = jax.make_jaxpr(jax.grad(loss))(params)
     loops = [eqn.params["jaxpr"].jaxpr for eqn in jaxpr.jaxpr.eqns if eqn.primitive.name == "scan"]

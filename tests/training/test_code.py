@@ -262,7 +262,7 @@ def all_hashes(root: Path) -> dict[str, str]:
     [
         ("mer_jax/models/late_fusion.py", {"late_fusion"}),
         ("mer_jax/nn/fusion.py", {"early_fusion", "m3er", "memory_fusion"}),
-        ("mer_jax/nn/memory_loop.py", {"m3er", "memory_fusion"}),
+        ("kernels/memory/loop.py", {"m3er", "memory_fusion"}),
         ("mer_jax/losses.py", set(MODELS)),
         ("mer_jax/training/loop.py", set(MODELS)),
         ("mer_jax/evaluation/floors.py", {"scoring"}),

@@ -1,12 +1,13 @@
 """The CPU's own kernel: C++ over ranges of keys, called through XLA's foreign function interface.
 
-    python -m kernels.attention.native        compiles source/ for this machine (`make native`)
+    python -m kernels.native        compiles source/ for this machine (`make native`)
 
 Without a library of the present source, attention runs through XLA. Sums are kept in float32; the
 same inputs give the same bytes, whatever the number of threads.
 """
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,9 +18,14 @@ from jaxtyping import Array, Float
 from kernels.attention import differentiable
 from kernels.attention.alignment import Ranges
 from kernels.attention.differentiable import Gradients
-from kernels.attention.native import library
 from kernels.attention.reference import Inputs
+from kernels.native.library import Library
 
+library = Library(
+    "attention",
+    Path(__file__).with_name("source"),
+    ("forward", "backward", "step_forward", "step_backward"),
+)
 SERVED = ("float32", "bfloat16", "float16")
 FEATURES = 16  # the number of features is padded to a multiple of this
 
@@ -28,9 +34,7 @@ def why_not(inputs: Inputs, ranges: Ranges) -> str | None:
     """Why this implementation cannot serve the call, or None."""
     if inputs.query.dtype.name not in SERVED:
         return f"it computes in float32 and takes {', '.join(SERVED)}, not {inputs.query.dtype}"
-    if not library.path().exists():
-        return "it is not built for this machine: run `make native`, which needs a C++ compiler"
-    return None
+    return library.why_not()
 
 
 def attend(inputs: Inputs, ranges: Ranges, sigma: float | None) -> Float[Array, "batch m dv"]:

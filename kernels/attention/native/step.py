@@ -19,9 +19,7 @@ def why_not(memory: Memory) -> str | None:
     """Why this implementation cannot serve, or None."""
     if memory.key.dtype != jnp.float32:
         return f"one query at a time it takes float32, not {memory.key.dtype}"
-    if not library.path().exists():
-        return "it is not built for this machine: run `make native`, which needs a C++ compiler"
-    return None
+    return library.why_not()
 
 
 @dataclasses.dataclass(frozen=True)

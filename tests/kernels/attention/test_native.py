@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from kernels.attention import Global, SlidingWindow, attend, differentiable, native, reference
-from kernels.attention.native import __main__ as command
 from kernels.attention.native import library
+from kernels.native import __main__ as command
+from kernels.native.library import BuildError, compiler
 from tests.kernels.attention.base import (
     SCORES,
     AttentionTests,
@@ -36,10 +37,10 @@ def built(tmp_path_factory):
     if library.path().exists():
         yield
         return
-    if library.compiler() is None:
+    if compiler() is None:
         pytest.skip("no C++ compiler on the PATH: the native kernel cannot be built here")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(library, "BUILD", tmp_path_factory.mktemp("native"))
+        patch.setattr(library, "build_folder", tmp_path_factory.mktemp("native"))
         library.build()
         yield
 
@@ -109,7 +110,7 @@ def test_a_nan_is_not_hidden(score):
 
 
 def test_without_the_library_the_call_says_what_to_run(monkeypatch, tmp_path):
-    monkeypatch.setattr(library, "BUILD", tmp_path)
+    monkeypatch.setattr(library, "build_folder", tmp_path)
     x = jnp.ones((2, 5, 4))
     with pytest.raises(ValueError, match="make native"):
         attend(x, x, x, implementation="native")
@@ -122,19 +123,19 @@ def test_double_precision_is_refused_in_words():
 
 
 def test_building_without_a_compiler_says_so(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(library, "BUILD", tmp_path)
+    monkeypatch.setattr(library, "build_folder", tmp_path)
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
-    assert command.main() == 1
+    assert command.main([library]) == 1
     assert "no C++ compiler" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_source_that_does_not_compile_leaves_nothing_behind(monkeypatch, tmp_path):
     (tmp_path / "attention.cc").write_text("not C++")
-    monkeypatch.setattr(library, "SOURCE", tmp_path)
-    monkeypatch.setattr(library, "BUILD", tmp_path / "build")
-    with pytest.raises(library.BuildError, match="does not compile"):
+    monkeypatch.setattr(library, "source", tmp_path)
+    monkeypatch.setattr(library, "build_folder", tmp_path / "build")
+    with pytest.raises(BuildError, match="does not compile"):
         library.build()
     assert list((tmp_path / "build").iterdir()) == []
 
@@ -144,9 +145,9 @@ def test_source_that_does_not_compile_leaves_nothing_behind(monkeypatch, tmp_pat
 def test_narrower_vectors_give_the_same(machine, monkeypatch, tmp_path):
     if platform.machine() != "x86_64":
         pytest.skip(f"{machine} is no {platform.machine()}")
-    monkeypatch.setattr(library, "MACHINE", machine)
-    monkeypatch.setattr(library, "BUILD", tmp_path)
-    assert command.main() == 0
+    monkeypatch.setattr(library, "machine", machine)
+    monkeypatch.setattr(library, "build_folder", tmp_path)
+    assert command.main([library]) == 0
     for case in (*LONG, Case("window_holes", lambda rng, case: SlidingWindow(8), holes=True)):
         for score in SCORES:
             TestNative().agrees(*problem(case, score))

@@ -186,8 +186,8 @@ class TestNative(StepTests):
     def test_narrower_vectors_give_the_same(self, machine, monkeypatch, tmp_path):
         if platform.machine() != "x86_64":
             pytest.skip(f"{machine} is no {platform.machine()}")
-        monkeypatch.setattr(library, "MACHINE", machine)
-        monkeypatch.setattr(library, "BUILD", tmp_path)
+        monkeypatch.setattr(library, "machine", machine)
+        monkeypatch.setattr(library, "build_folder", tmp_path)
         library.build()
         for score in ("dot", "additive"):
             for window in WINDOWS:
@@ -323,7 +323,7 @@ def test_no_array_of_the_backward_pass_has_a_memory_for_every_step(implementatio
 
 
 def test_without_the_library_a_named_kernel_says_what_to_run(monkeypatch, tmp_path):
-    monkeypatch.setattr(library, "BUILD", tmp_path)
+    monkeypatch.setattr(library, "build_folder", tmp_path)
     with pytest.raises(ValueError, match="make native"):
         loss("native")(*flat())
     assert np.isfinite(loss(None)(*flat()))

@@ -7,6 +7,8 @@
 
 namespace attention {
 
+using namespace native;
+
 // WIDTH whole vectors.
 template <int WIDTH>
 struct Whole {

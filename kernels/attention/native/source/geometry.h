@@ -13,6 +13,8 @@
 
 namespace attention {
 
+using namespace native;
+
 constexpr int KEYS = 8;     // rows of a block: LANES queries x KEYS keys fill the registers
 constexpr int CHUNK = 128;  // keys whose scores are held at once; a multiple of KEYS
 constexpr float LOWEST = -3e38f;

@@ -1,16 +1,16 @@
-"""The time loop of the Memory Fusion Network, with a derivative of its own.
+"""The time loop of the Memory Fusion Network through XLA, with a derivative of its own.
 
 Automatic differentiation would add to the gradient of every weight at every step; here the loop
 back in time gives the gradients of each step's sums, and those of the weights are products over
-all steps and examples at once. `nn.memory_fusion` has the equations.
+all steps and examples at once. `kernels.memory.run` has the equations.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 ABSENT = -1e30  # added to the score of a coordinate that is not there
 
@@ -18,8 +18,9 @@ ABSENT = -1e30  # added to the score of a coordinate that is not there
 class Weights(NamedTuple):
     """The parameters of the loop; P is modalities * hidden, E units, D memory.
 
-    recurrent: U of all modalities, [P, 4 P], as `block_diagonal` makes it.
-    feeding: V, from the memory to all gates, [D, 4 P] in the order gate, modality, unit; or None.
+    recurrent: U of each modality, [modalities, hidden, 4 hidden], gates in the order input, forget,
+        cell, output; bias: b of each, [modalities, 4 hidden].
+    feeding: V, from the memory to the gates of all, [D, 4 P] in the order modality, gate, unit; or None.
     score_in, score_out: the attention's network, [2 P, E] and [E, 2 P].
     read_in: the first layers of u, g1 and g2 for a * c*, [2 P, 3 E].
     gate_memory: those of g1 and g2 for the memory, [D, 2 E].
@@ -27,6 +28,7 @@ class Weights(NamedTuple):
     """
 
     recurrent: Array
+    bias: Array
     feeding: Array | None
     score_in: Array
     score_in_bias: Array
@@ -57,26 +59,62 @@ class _State(NamedTuple):
     memory: Array
 
 
-@jax.custom_vjp
-def run(
-    weights: Weights,
-    projected: Float[Array, "time batch gates"],
-    valid: Bool[Array, "time batch 1"],
-    there: Bool[Array, "batch p"],
-) -> tuple[Float[Array, "time batch p"], Float[Array, "time batch memory"], Float[Array, "time batch both"]]:
-    """States, memory and attention of every step.
+class Outputs(NamedTuple):
+    """Last states of all modalities and last memory; states, memory and attention of every step."""
 
-    Args:
-        weights: of the loop.
-        projected: W x_t + b of all modalities, 4 P in the order gate, modality, unit.
-        valid: whether the step exists: where not, states and memory stay and the attention is 0.
-        there: whether a unit's modality is there: where not, its state is 0 and gets no attention.
-    """
+    last_hidden: Float[Array, "*batch p"]
+    last_memory: Float[Array, "*batch memory"]
+    hidden: Float[Array, "*batch time p"]
+    memory: Float[Array, "*batch time memory"]
+    attention: Float[Array, "*batch time both"]
+
+
+class _Wide(NamedTuple):
+    """`Weights`, but for U of all modalities as one matrix, [P, 4 P]; columns of U and V in the order
+    gate, modality, unit."""
+
+    recurrent: Array
+    feeding: Array | None
+    score_in: Array
+    score_in_bias: Array
+    score_out: Array
+    score_out_bias: Array
+    read_in: Array
+    read_in_bias: Array
+    gate_memory: Array
+    read_out: Array
+    read_out_bias: Array
+
+
+def run(
+    weights: Weights, projected: Sequence[Array], valid: Array, present: Array, *, plainly: bool = False
+) -> Outputs:
+    """As `kernels.memory.run`; plainly: differentiated as it stands, which is the definition."""
+    modalities, hidden, gates = weights.recurrent.shape
+    feeding = weights.feeding
+    if feeding is not None:
+        feeding = feeding.reshape(-1, modalities, 4, hidden).swapaxes(1, 2).reshape(-1, modalities * gates)
+    others = {name: x for name, x in weights._asdict().items() if name in _Wide._fields}
+    wide = _Wide(**others | {"recurrent": block_diagonal(weights.recurrent), "feeding": feeding})
+    x = jnp.stack([x.reshape(*valid.shape, 4, hidden) for x in projected], axis=3)
+    x += weights.bias.reshape(modalities, 4, hidden).swapaxes(0, 1)[None, None]
+    x = jnp.swapaxes(x, 0, 1).reshape(*valid.shape[::-1], -1)
+    there = jnp.repeat(present, hidden, axis=1)
+    found = (_plain_loop if plainly else _loop)(wide, x, valid.T[:, :, None], there)
+    steps = [jnp.swapaxes(x, 0, 1) for x in found]
+    return Outputs(found[0][-1], found[1][-1], *steps)
+
+
+def _plain_loop(weights: _Wide, projected: Array, valid: Array, there: Array) -> tuple[Array, Array, Array]:
+    """Hidden states, memory and attention, time before batch as in all arrays; valid: [time, batch, 1]."""
     states, kept = _forward(weights, projected, valid, there)
     return states.hidden, states.memory, jnp.where(valid, kept.attention, 0)
 
 
-def _forward(weights: Weights, projected: Array, valid: Array, there: Array) -> tuple[_State, _Kept]:
+_loop = jax.custom_vjp(_plain_loop)
+
+
+def _forward(weights: _Wide, projected: Array, valid: Array, there: Array) -> tuple[_State, _Kept]:
     absent = jnp.where(jnp.concatenate([there, there], axis=1), 0, ABSENT).astype(projected.dtype)
 
     def step(state, now):
@@ -88,37 +126,37 @@ def _forward(weights: Weights, projected: Array, valid: Array, there: Array) -> 
     return states, kept
 
 
-def _start(weights: Weights, projected: Array) -> _State:
+def _start(weights: _Wide, projected: Array) -> _State:
     zeros = jnp.zeros((projected.shape[1], len(weights.recurrent)), projected.dtype)
     return _State(zeros, zeros, jnp.zeros((len(zeros), weights.gate_memory.shape[0]), projected.dtype))
 
 
 def _step(
-    weights: Weights, before: _State, x: Array, valid: Array, there: Array, absent: Array
+    weights: _Wide, before: _State, x: Array, valid: Array, there: Array, absent: Array
 ) -> tuple[_State, _Kept]:
     """One step of all modalities, and what the backward pass needs of it."""
     gates = x + before.hidden @ weights.recurrent
     if weights.feeding is not None:
         gates += before.memory @ weights.feeding
     i, f, g, o = jnp.split(gates, 4, axis=-1)
-    i, f, g, o = nn.sigmoid(i), nn.sigmoid(f), jnp.tanh(g), nn.sigmoid(o)
+    i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
     moves = valid & there
     cell = jnp.where(moves, f * before.cell + i * g, before.cell)
     hidden = jnp.where(moves, o * jnp.tanh(cell), before.hidden)
 
     both = jnp.concatenate([before.cell, cell], axis=-1)
-    scored = nn.relu(both @ weights.score_in + weights.score_in_bias[None, :])
-    attention = nn.softmax(scored @ weights.score_out + (weights.score_out_bias[None, :] + absent))
+    scored = jax.nn.relu(both @ weights.score_in + weights.score_in_bias[None, :])
+    attention = jax.nn.softmax(scored @ weights.score_out + (weights.score_out_bias[None, :] + absent))
 
     of_both = (attention * both) @ weights.read_in + weights.read_in_bias[None, :]
     of_gates = before.memory @ weights.gate_memory
     units = scored.shape[-1]  # u reads no memory
-    read = nn.relu(of_both + jnp.pad(of_gates, ((0, 0), (units, 0))))
+    read = jax.nn.relu(of_both + jnp.pad(of_gates, ((0, 0), (units, 0))))
     update = [
         r @ weights.read_out[j] + weights.read_out_bias[j][None, :]
         for j, r in enumerate(jnp.split(read, 3, axis=-1))
     ]
-    u, keep, write = jnp.tanh(update[0]), nn.sigmoid(update[1]), nn.sigmoid(update[2])
+    u, keep, write = jnp.tanh(update[0]), jax.nn.sigmoid(update[1]), jax.nn.sigmoid(update[2])
     memory = jnp.where(valid, keep * before.memory + write * u, before.memory)
     kept = _Kept(jnp.concatenate([i, f, g, o], axis=-1), scored, attention, read, (u, keep, write))
     return _State(hidden, cell, memory), kept
@@ -143,13 +181,13 @@ class _Deltas(NamedTuple):
     update: tuple[Array, Array, Array]
 
 
-def _run_keeping(weights, projected, valid, there):
+def _loop_keeping(weights, projected, valid, there):
     states, kept = _forward(weights, projected, valid, there)
     outputs = states.hidden, states.memory, jnp.where(valid, kept.attention, 0)
     return outputs, (weights, states, kept, valid, there)
 
 
-def _run_backward(saved, cotangents):
+def _loop_backward(saved, cotangents):
     weights, states, kept, valid, there = saved
     before = jax.tree.map(lambda x: jnp.concatenate([jnp.zeros_like(x[:1]), x[:-1]]), states)
 
@@ -217,12 +255,12 @@ def _lstm_backward(cell_before, cell, gates, moves, of_hidden, of_cell):
     return jnp.concatenate(of_gates, axis=-1), jnp.where(moves, new * f, of_cell)
 
 
-def _of_weights(weights: Weights, before: _State, cells: Array, kept: _Kept, deltas: _Deltas) -> Weights:
+def _of_weights(weights: _Wide, before: _State, cells: Array, kept: _Kept, deltas: _Deltas) -> _Wide:
     """Gradients of the weights: one product each, over all steps and examples."""
     both = jnp.concatenate([before.cell, cells], axis=-1)
     units = weights.score_in.shape[-1]
     pairs = zip(jnp.split(kept.read, 3, axis=-1), deltas.update, strict=True)
-    return Weights(
+    return _Wide(
         recurrent=_outer(before.hidden, deltas.gates),
         feeding=None if weights.feeding is None else _outer(before.memory, deltas.gates),
         score_in=_outer(both, deltas.scored),
@@ -242,4 +280,4 @@ def _outer(inputs: Array, deltas: Array) -> Array:
     return jnp.tensordot(inputs, deltas, axes=((0, 1), (0, 1)))
 
 
-run.defvjp(_run_keeping, _run_backward)
+_loop.defvjp(_loop_keeping, _loop_backward)

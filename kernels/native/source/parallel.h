@@ -10,7 +10,7 @@
 
 #include "xla/ffi/api/ffi.h"
 
-namespace attention {
+namespace native {
 
 // Runs work(item) for every item below `items`, on the caller's thread and at most `threads` - 1
 // others (0: as many as the pool has).
@@ -42,4 +42,4 @@ void parallel(xla::ffi::ThreadPool pool, int64_t threads, int64_t items, const W
   shared->finished.wait(lock, [&] { return shared->done == items; });
 }
 
-}  // namespace attention
+}  // namespace native

@@ -11,7 +11,7 @@
 #include <immintrin.h>
 #endif
 
-namespace attention {
+namespace native {
 
 #if defined(__AVX512F__)
 constexpr int LANES = 16;
@@ -104,4 +104,4 @@ inline void transpose(Floats (&square)[LANES]) {
   }
 }
 
-}  // namespace attention
+}  // namespace native
