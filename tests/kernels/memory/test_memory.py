@@ -120,7 +120,7 @@ class MemoryTests:
     def test_small_numbers_keep_their_digits(self):
         """An update of 1e-4 is known to parts of itself, not of 1."""
         weights, *given = problem(CASES[0])
-        given = (jax.tree.map(lambda x: 0.03 * x, weights), *given)
+        given = (jax.tree.map(lambda x: 3e-4 * x, weights), *given)
         found, wanted = self.found(given)[0].memory, expected(given)[0].memory
         assert 1e-6 < np.abs(wanted).max() < 1e-2
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
