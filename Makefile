@@ -33,9 +33,11 @@ kernels-aot:
 	.venv-aot-gpu/bin/pip install --quiet --disable-pip-version-check $$(.venv-aot-gpu/bin/python -c \
 	  'import jaxlib; print(*(f"jax-cuda13-{p}=={jaxlib.__version__}" for p in ("plugin", "pjrt")))')
 	JAX_PLATFORMS=cpu .venv-aot-gpu/bin/python -m tests.kernels.attention.aot_gpu
+	JAX_PLATFORMS=cpu .venv-aot-gpu/bin/python -m tests.kernels.tsne.aot_gpu
 	$(PYTHON) -m venv .venv-aot-tpu
 	.venv-aot-tpu/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt jax jaxlib jaxtyping absl-py libtpu
 	JAX_PLATFORMS=cpu .venv-aot-tpu/bin/python -m tests.kernels.attention.aot_tpu
+	JAX_PLATFORMS=cpu .venv-aot-tpu/bin/python -m tests.kernels.tsne.aot_tpu
 
 demo: env
 	$(RUN) -m experiments.train early_fusion_generated --name demo --overwrite

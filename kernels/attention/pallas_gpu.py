@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kernels import gpu_tiles
 from kernels.attention import differentiable
 from kernels.attention.alignment import Ranges
 from kernels.attention.differentiable import Gradients
@@ -43,7 +44,7 @@ TYPES = (jnp.dtype(jnp.float32), jnp.dtype(jnp.bfloat16))
 def why_not(inputs: Inputs, ranges: Ranges) -> str | None:
     """Why this implementation cannot serve the call, or None."""
     del ranges
-    if (generation := _generation()) not in (None, HOPPER):
+    if (generation := gpu_tiles.generation()) not in (None, HOPPER):
         return f"the GPU is of compute capability {generation}; the kernels use instructions of {HOPPER} (Hopper)"
     (_, m, d), (_, n, dv) = inputs.query.shape, inputs.value.shape
     if inputs.query.dtype not in TYPES:
@@ -59,11 +60,6 @@ def attend(inputs: Inputs, ranges: Ranges, sigma: float | None) -> jax.Array:
     """The context, on the GPU, differentiable: see `kernels.attention.attend`."""
     narrow = ranges.most is not None and ranges.most <= NARROW
     return differentiable.attend(Kernel(columns=32 if narrow else 64), sigma, inputs, ranges)
-
-
-def _generation() -> str | None:
-    """Compute capability of the GPU at hand, or None without one."""
-    return getattr(jax.local_devices()[0], "compute_capability", None)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,11 +26,10 @@ from kernels.attention.pallas_gpu_tiles import (
     features,
     gaussian,
     launch,
-    over_batch,
     pair,
-    place,
     scores,
 )
+from kernels.gpu_tiles import over_batch, place
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,10 +18,9 @@ from kernels.attention.pallas_gpu_tiles import (
     Tile,
     gaussian,
     launch,
-    over_batch,
-    place,
     scores,
 )
+from kernels.gpu_tiles import over_batch, place
 
 
 def forward(tile: Tile, arrays: dict[str, Any], dtype: Any) -> tuple[Any, Any]:

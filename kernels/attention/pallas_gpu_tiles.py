@@ -10,13 +10,14 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-ROWS = 64  # the rows of a matrix instruction of a warpgroup
+from kernels import gpu_tiles
+from kernels.gpu_tiles import ROWS
+
 SWIZZLED = 64  # bfloat16 numbers in the 128 bytes that shared memory is swizzled over
 UNROLLED = 4  # features of the additive score between two tests of its loop
 MASKED = -1e30
@@ -26,33 +27,23 @@ START, END, CENTRE, LOG_SUM_EXP, DELTA = range(5)
 PER_QUERY = 8  # rows of the table of queries, of which the above are used
 
 
-@dataclasses.dataclass(frozen=True)
-class Tile:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tile(gpu_tiles.Tile):
     """The static side of a kernel.
 
-    Attributes:
+    Attributes (further ones in `gpu_tiles.Tile`):
         score: features of queries and keys, padded.
         value: features of values, padded.
         parts: bfloat16 terms that an operand of a matrix product is the sum of.
         additive: whether the score is additive: operands [features, positions] in float32, and no parts.
-        columns: of a tile.
         sigma: of the Gaussian, or None.
-        stages: buffers of the streamed side.
-        interpret: parameters of Pallas' interpreter of GPU kernels, or None to run on a GPU.
     """
 
     score: int
     value: int
     parts: int
     additive: bool
-    columns: int
     sigma: float | None
-    stages: int
-    interpret: Any = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return ROWS, self.columns
 
     def operand(self, positions: int, *lead: int) -> Any:
         """Shared memory for queries or keys of a block."""
@@ -93,34 +84,6 @@ class Tile:
         """How many the two fetches start."""
         return self.parts + (1 if self.additive else self.parts)
 
-    def laid(self, x: Any, layout: Any) -> Any:
-        """The array spread over the threads by `layout`; the interpreter knows no threads."""
-        return x if self.interpret is not None else plgpu.layout_cast(x, layout)
-
-    def constant(self, value: float, *shape: int) -> Any:
-        """A tile, or a number per row, all of one value."""
-        layout = plgpu.Layout.WGMMA if len(shape) == 2 else plgpu.Layout.WGMMA.reduce(1)
-        return self.laid(jnp.full(shape, value, jnp.float32), layout)
-
-    def per_row(self, vector: Any) -> Any:
-        """Read from shared memory: one number for each row of a tile."""
-        return self.laid(vector[...], plgpu.Layout.WGMMA.reduce(1))
-
-    def across(self, vector: Any, columns: int | None = None) -> Any:
-        """A number per row, repeated along it."""
-        wide = lax.broadcast_in_dim(vector, (ROWS, columns or self.columns), (0,))
-        return self.laid(wide, plgpu.Layout.WGMMA)
-
-    def down(self, vector: Any) -> Any:
-        """Read from shared memory: one number for each column, repeated along it."""
-        laid = self.laid(vector[...], plgpu.Layout.WGMMA.reduce(0))
-        return self.laid(lax.broadcast_in_dim(laid, self.shape, (1,)), plgpu.Layout.WGMMA)
-
-    def positions(self, base: Any, axis: int) -> Any:
-        """base, base + 1 ... along an axis of the tile, as float32 (exact to 2^24)."""
-        index = self.laid(lax.broadcasted_iota(jnp.int32, self.shape, axis), plgpu.Layout.WGMMA)
-        return (index + base).astype(jnp.float32)
-
     def split(self, x: Any) -> list[Any]:
         """The terms of a tile whose sum it is, to be the left side of a product."""
         terms = []
@@ -150,34 +113,6 @@ class Tile:
             return pl.run_state(multiply)(plgpu.ACC.init(onto))
         shape = (ROWS, right.shape[-2] if transposed else right.shape[-1])
         return pl.run_scoped(lambda acc: (multiply(acc), acc[...])[1], plgpu.ACC(shape, jnp.float32))
-
-    def stream(
-        self, first: Any, stop: Any, fetch: Callable, barriers: Any, step: Callable, carry: Any
-    ) -> Any:
-        """`step(block, slot, carry)` over the blocks first .. stop - 1, while the next one is on its way.
-
-        fetch(block, slot) starts the copies that `barriers[slot]` waits for.
-        """
-        ahead = self.stages - 1
-        slot_of = lambda block: lax.rem(block - first, jnp.int32(self.stages))  # noqa: E731
-
-        @pl.when(first < stop)
-        def _():
-            fetch(first, jnp.int32(0))
-
-        def body(block, carry):
-            def start_next():
-                pl.when(block + 1 < stop)(lambda: fetch(block + 1, slot_of(block + 1)))
-
-            if ahead:
-                start_next()
-            plgpu.barrier_wait(barriers.at[slot_of(block)])
-            carry = step(block, slot_of(block), carry)
-            if not ahead:
-                start_next()
-            return carry
-
-        return lax.fori_loop(first, stop, body, carry)
 
 
 def _interpreted(pairs: list[Any], transposed: bool, onto: Any) -> Any:
@@ -243,41 +178,5 @@ def gaussian(sigma: float, distance: Any) -> Any:
 
 def launch(body: Any, name: str, tile: Tile, out: Any, scratch: list[Any], grid: tuple[int, int]) -> Callable:
     """The kernel over a grid of (rows of the batch, blocks); every array begins with the batch."""
-    body.__name__ = f"{'additive' if tile.additive else 'dot'}_attention_{name}"  # in profiles
-    return plgpu.kernel(
-        body,
-        out_type=out,
-        scratch_types=scratch,
-        grid=(grid[0] * grid[1],),  # of one dimension: only that may exceed 65535
-        grid_names=("program",),
-        interpret=tile.interpret,
-        compiler_params=plgpu.CompilerParams(
-            approx_math=True, lowering_semantics=plgpu.LoweringSemantics.Lane
-        ),
-    )
-
-
-def place(blocks: int) -> tuple[Any, Any]:
-    """Row of the batch and block of the running program."""
-    program = lax.axis_index("program")
-    return lax.div(program, jnp.int32(blocks)), lax.rem(program, jnp.int32(blocks))
-
-
-def over_batch(function: Callable) -> Callable:
-    """`function` of arrays that begin with the batch, under vmap: the new axis joins the batch."""
-
-    @jax.custom_batching.custom_vmap
-    def mapped(*arrays):
-        return function(*arrays)
-
-    @mapped.def_vmap
-    def rule(size, batched, *arrays):
-        def folded(x, is_batched):
-            x = x if is_batched else jnp.broadcast_to(x[None], (size, *x.shape))
-            return x.reshape(-1, *x.shape[2:])
-
-        found = mapped(*(folded(x, b) for x, b in zip(arrays, batched, strict=True)))
-        found = jax.tree.map(lambda x: x.reshape(size, -1, *x.shape[1:]), found)
-        return found, jax.tree.map(lambda _: True, found)
-
-    return mapped
+    kind = "additive" if tile.additive else "dot"
+    return gpu_tiles.launch(body, f"{kind}_attention_{name}", out, scratch, grid, tile.interpret)

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 import kernels.attention.native
 import kernels.memory.native
+import kernels.tsne.native
 from kernels.native.library import BuildError, Library
 
-LIBRARIES = (kernels.attention.native.library, kernels.memory.native.library)
+LIBRARIES = tuple(
+    kernel.library for kernel in (kernels.attention.native, kernels.memory.native, kernels.tsne.native)
+)
 
 
 def main(libraries: Sequence[Library] = LIBRARIES) -> int:

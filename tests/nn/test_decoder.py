@@ -15,6 +15,7 @@ from mer_jax.nn import decoder
 from mer_jax.nn.attention import Attention, AttentionConfig
 from mer_jax.nn.decoder import AttendingDecoder
 from mer_jax.nn.recurrent import GRU
+from tests.kernels.native_library import built, needs_compiler
 from tests.nn.test_attention import (
     FRAME_MASK,
     FRAMES,
@@ -31,7 +32,7 @@ from tests.nn.test_attention import (
     states,
 )
 
-needs_library = pytest.mark.skipif(not library.path().exists(), reason="the native kernel is not built")
+built_library = built(library)
 X, HIDDEN = 3, 6
 SCORES_OF = {"dot": S, "general": HIDDEN, "concat": HIDDEN}
 GEOMETRIES = ("global", "window", "local_m", "local_p", "forced")
@@ -156,7 +157,7 @@ def problem(feedback, score, alignment):
     return (params, inputs, encoder), loss
 
 
-IMPLEMENTATIONS = ["xla", pytest.param("native", marks=needs_library)]
+IMPLEMENTATIONS = ["xla", pytest.param("native", marks=needs_compiler)]
 
 
 def served_by(monkeypatch, implementation):

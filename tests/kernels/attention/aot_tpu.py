@@ -8,28 +8,17 @@ text is read; nothing is run. Exits with 1 where an expectation fails.
 """
 
 import dataclasses
-import os
-import pathlib
-import re
 import sys
-import tempfile
 
-DUMP = tempfile.TemporaryDirectory()
-os.environ["LIBTPU_INIT_ARGS"] = f"--xla_jf_dump_to={DUMP.name} --xla_jf_dump_llo_text=true"
-os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+import jax
+import jax.numpy as jnp
+from jax.sharding import SingleDeviceSharding
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-from jax.experimental import topologies  # noqa: E402
-from jax.sharding import SingleDeviceSharding  # noqa: E402
+from kernels.attention import LocalPredictive, SlidingWindow, pallas_tpu
+from kernels.attention.alignment import Size
+from kernels.attention.reference import Inputs
+from tests.kernels import aot_tpu
 
-from kernels.attention import LocalPredictive, SlidingWindow, pallas_tpu  # noqa: E402
-from kernels.attention.alignment import Size  # noqa: E402
-from kernels.attention.reference import Inputs  # noqa: E402
-
-TOPOLOGIES = {"v5e": "v5e:2x2", "v4": "v4:2x2x1", "v5p": "v5p:2x2x1", "v6e": "v6e:2x2"}
 KERNELS = ("attention_forward", "attention_dq", "attention_dk_dv")
 BOUNDED = ("v5e", "v6e")  # v4 and v5p take more, and are printed only
 MOST_BUNDLES = {
@@ -88,18 +77,6 @@ CASES = (
 )
 
 
-def bundles() -> dict[str, str]:
-    """Final instructions of each kernel, as the compiler dumped them; the dump is emptied."""
-    found = {}
-    for path in sorted(pathlib.Path(DUMP.name).iterdir()):
-        name = next((kernel for kernel in KERNELS if f"{kernel}_" in path.name), None)
-        if name and re.search(r"-\d+-final_bundles\.txt$", path.name):
-            found[name] = path.read_text()
-        if path.is_file():
-            path.unlink()
-    return found
-
-
 def bundles_per_tanh(text: str) -> float:
     """Bundles from the first tanh of a tile to the last, over their number."""
     lines = [number for number, line in enumerate(text.splitlines()) if "vtanh" in line]
@@ -126,14 +103,14 @@ def failures(case: Case, compiled, found: dict[str, str], bounded: bool) -> list
 
 def main(names: list[str]) -> int:
     failed = 0
-    for chip in names or TOPOLOGIES:
-        device = topologies.get_topology_desc(TOPOLOGIES[chip], "tpu").devices[0]
+    for chip in names or aot_tpu.TOPOLOGIES:
+        device = aot_tpu.device(chip)
         for case in CASES:
             compiled = case.compiled(device)
-            found = bundles()
+            found = aot_tpu.bundles(KERNELS)
             wrong = failures(case, compiled, found, bounded=chip in BOUNDED)
             failed += len(wrong)
-            lengths = [len(re.findall(r"^ *0x[0-9a-f]+ ", found.get(name, ""), re.M)) for name in KERNELS]
+            lengths = [aot_tpu.length(found.get(name, "")) for name in KERNELS]
             tanh = [round(bundles_per_tanh(found.get(name, "")), 2) for name in KERNELS]
             temporary = compiled.memory_analysis().temp_size_in_bytes / 2**20
             print(

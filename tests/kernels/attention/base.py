@@ -4,7 +4,6 @@ A subclass gives `attend(inputs, ranges, sigma)`.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -87,21 +86,6 @@ SCORES = ("dot", "additive")
 def by_speed(quick: Container[str]) -> list[Any]:
     """The cases as parameters of a test, slow ones but those named."""
     return [pytest.param(c, id=c.name, marks=() if c.name in quick else pytest.mark.slow) for c in CASES]
-
-
-def slow(*names: str) -> Callable[[type], type]:
-    """Marks inherited tests of a class as slow, there alone."""
-
-    def mark(tests: type) -> type:
-        for name in names:
-            setattr(tests, name, pytest.mark.slow(_copy(getattr(tests, name))))
-        return tests
-
-    return mark
-
-
-def _copy(test: Callable) -> Callable:
-    return functools.wraps(test)(lambda *given, **named: test(*given, **named))
 
 
 def problem(case: Case, score: str, dtype=jnp.float32, seed: int = 0):

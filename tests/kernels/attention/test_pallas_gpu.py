@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from jax._src.pallas.mosaic_gpu.interpret.params import InterpretGPUParams
 
+from kernels import gpu_tiles
 from kernels.attention import differentiable, pallas_gpu
 from kernels.attention.alignment import Ranges
 from kernels.attention.reference import Inputs
@@ -18,8 +19,8 @@ from tests.kernels.attention.base import (
     by_speed,
     predicted,
     problem,
-    slow,
 )
+from tests.kernels.marks import slow
 
 INTERPRETED = pallas_gpu.Kernel(interpret=InterpretGPUParams())
 
@@ -146,7 +147,7 @@ def test_why_not_says_what_does_not_fit(change, words):
     ("generation", "served"), [(None, True), ("9.0", True), ("8.0", False), ("10.0", False)]
 )
 def test_why_not_names_gpus_of_another_generation(monkeypatch, generation, served):
-    monkeypatch.setattr(pallas_gpu, "_generation", lambda: generation)
+    monkeypatch.setattr(gpu_tiles, "generation", lambda: generation)
     x = jax.ShapeDtypeStruct((1, 4, 16), jnp.float32)
     reason = pallas_gpu.why_not(Inputs(x, x, x), Ranges(None, None))
     assert (reason is None) == served

@@ -20,9 +20,9 @@ from tests.kernels.attention.base import (
     by_speed,
     predicted,
     problem,
-    slow,
     with_gradients,
 )
+from tests.kernels.marks import slow
 
 
 def interpreted(**sizes):

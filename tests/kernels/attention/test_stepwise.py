@@ -16,9 +16,10 @@ from kernels.attention.reference import Inputs
 from kernels.attention.stepwise import Pulled, scan_attending
 from kernels.attention.windows import Look, Memory, Windows
 from tests.kernels.attention.base import assert_close
+from tests.kernels.native_library import built, needs_compiler
 
 B, N, SIGMA = 4, 300, 3.0
-needs_library = pytest.mark.skipif(not library.path().exists(), reason="the native kernel is not built")
+built_library = built(library)
 WINDOWS = {  # first and last key of each row
     "narrow": ([0, 40, 290, 5], [8, 40, 299, 12]),
     "wide": ([0, 5, 100, 30], [299, 200, 290, 170]),
@@ -160,7 +161,7 @@ class TestWindows(StepTests):
         )
 
 
-@needs_library
+@needs_compiler
 class TestNative(StepTests):
     @staticmethod
     def made(width, sigma, threads=0):
@@ -256,7 +257,7 @@ def gradients(implementation, width=WIDTH):
     return jax.jit(jax.value_and_grad(loss(implementation, width), argnums=tuple(range(6))))
 
 
-IMPLEMENTATIONS = ["xla", pytest.param("native", marks=needs_library)]
+IMPLEMENTATIONS = ["xla", pytest.param("native", marks=needs_compiler)]
 
 
 def flat(seed=0):
