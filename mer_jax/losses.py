@@ -38,18 +38,30 @@ def squared_error(
     return jnp.square(predicted - truth).mean(axis=-1)
 
 
+def absolute_error(
+    predicted: Float[Array, "*positions targets"], truth: Float[Array, "*positions targets"]
+) -> Float[Array, "*positions"]:
+    """Mean over targets of |predicted - truth|, which the median of the truth makes least: 0 for
+    an emotion that is absent more often than not, whatever is known of it."""
+    return jnp.abs(predicted - truth).mean(axis=-1)
+
+
+RegressionError = Literal["squared", "absolute"]
+
+
 def task_loss(
     logits: Float[Array, "*positions outputs"],
     targets: Int[Array, "*positions"] | Float[Array, "..."],
     soft_targets: Float[Array, "*positions outputs"] | None = None,
+    error: RegressionError = "squared",
 ) -> Float[Array, "*positions"]:
-    """Cross-entropy for whole-number targets (classes), squared error for real ones; where
+    """Cross-entropy for whole-number targets (classes), squared or absolute error for real ones; where
     `soft_targets` are given, the cross-entropy to them."""
     if soft_targets is not None:
         return soft_cross_entropy(logits, soft_targets)
     if jnp.issubdtype(targets.dtype, jnp.integer):
         return cross_entropy(logits, targets)
-    return squared_error(logits, targets)
+    return squared_error(logits, targets) if error == "squared" else absolute_error(logits, targets)
 
 
 Weighting = Literal["original", "modified", "product"]

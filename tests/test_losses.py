@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import softmax
 from scipy.stats import entropy
-from sklearn.metrics import log_loss, mean_squared_error
+from sklearn.metrics import log_loss, mean_absolute_error, mean_squared_error
 
 from mer_jax import losses
 
@@ -22,6 +22,12 @@ def test_squared_error_equals_scikit_learn():
     truth = LOGITS[::-1].copy()
     ours = losses.squared_error(jnp.asarray(LOGITS), jnp.asarray(truth)).mean()
     np.testing.assert_allclose(ours, mean_squared_error(truth, LOGITS), rtol=1e-5)
+
+
+def test_absolute_error_equals_scikit_learn_and_is_what_a_regression_may_minimise():
+    truth = LOGITS[::-1].copy()
+    ours = losses.task_loss(jnp.asarray(LOGITS), jnp.asarray(truth), error="absolute").mean()
+    np.testing.assert_allclose(ours, mean_absolute_error(truth, LOGITS), rtol=1e-5)
 
 
 def test_soft_cross_entropy_equals_scipy():

@@ -12,7 +12,13 @@ from mer_jax.data.schema import UNSPLIT
 from mer_jax.errors import InputError
 
 SplitRule = Literal[
-    "official", "speaker", "dialogue", "leave_one_speaker_out", "leave_one_session_out", "random"
+    "official",
+    "speaker",
+    "dialogue",
+    "leave_one_speaker_out",
+    "leave_one_session_out",
+    "cross_validation",
+    "random",
 ]
 RULES: tuple[str, ...] = get_args(SplitRule)
 
@@ -44,6 +50,8 @@ def make_folds(
     leave_one_session_out: one fold per session, the speakers who share dialogues however
         indirectly (IEMOCAP's five pairs of actors); the next session in order is dev. A
         session is named for its first speaker.
+    cross_validation: whole dialogues in 1 / `fractions[2]` parts of about equally many utterances;
+        one fold per part, the next part is dev.
     random: single utterances, as older papers did; speakers and dialogues are shared.
         fractions (.8, .15, .05) are the 8 : 1.5 : .5 of the lexico-acoustic models on IEMOCAP.
 
@@ -55,6 +63,8 @@ def make_folds(
         folds = _leave_one_out(rows, corpus.column("speaker")[rows], "speaker")
     elif rule == "leave_one_session_out":
         folds = _leave_one_out(rows, _sessions(corpus)[rows], "session")
+    elif rule == "cross_validation":
+        folds = _cross_validation(rows, corpus.column("dialogue")[rows], fractions[2], seed)
     else:
         keys = {"speaker": "speaker", "dialogue": "dialogue", "random": "id"}
         groups = corpus.column(keys[rule])[rows]
@@ -94,6 +104,21 @@ def _leave_one_out(rows: np.ndarray, groups: np.ndarray, kind: str) -> list[Fold
     return folds
 
 
+def _cross_validation(rows: np.ndarray, groups: np.ndarray, test: float, seed: int) -> list[Fold]:
+    count = round(1 / test) if test > 0 else 0
+    if count < 3 or abs(count * test - 1) > 0.01:
+        raise InputError(
+            f"cross_validation makes 1 / fractions[2] folds, at least 3, and fractions[2] is {test:g}; set "
+            "--protocol.fractions .8 .1 .1 for ten"
+        )
+    number = np.minimum(_filled(groups, seed) * count, count - 1).astype(int)
+    folds = []
+    for part in range(count):
+        tested, dev = number == part, number == (part + 1) % count
+        folds.append(Fold(f"part-{part + 1}", rows[~(tested | dev)], rows[dev], rows[tested]))
+    return folds
+
+
 def _sessions(corpus: Corpus) -> np.ndarray:
     """[n] the first speaker of every utterance's session: a connected part of the graph that
     joins each speaker to the dialogues they speak in."""
@@ -111,14 +136,19 @@ def _by_group(
     rows: np.ndarray, groups: np.ndarray, fractions: Sequence[float], seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Whole groups, shuffled, go to test, then dev, until each holds its share of rows."""
+    shares = _filled(groups, seed)
+    part = np.where(shares < fractions[2], 2, np.where(shares < fractions[2] + fractions[1], 1, 0))
+    train, dev, test = (rows[part == k] for k in range(3))
+    return train, dev, test
+
+
+def _filled(groups: np.ndarray, seed: int) -> np.ndarray:
+    """[n] of each row, the share of rows that lie before the middle of its group, groups shuffled."""
     names, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
     order = np.random.default_rng(seed).permutation(len(names))
-    filled = np.cumsum(counts[order]) - counts[order] / 2
-    shares = filled / len(rows)
-    part = np.empty(len(names), int)
-    part[order] = np.where(shares < fractions[2], 2, np.where(shares < fractions[2] + fractions[1], 1, 0))
-    train, dev, test = (rows[part[inverse] == k] for k in range(3))
-    return train, dev, test
+    filled = np.empty(len(names))
+    filled[order] = np.cumsum(counts[order]) - counts[order] / 2
+    return (filled / len(groups))[inverse]
 
 
 def _check(fold: Fold, corpus: str, rule: str) -> None:

@@ -110,6 +110,11 @@ def _mae(sums: np.ndarray) -> np.ndarray:
     return _moments(sums)[0].mean(axis=-1)
 
 
+def _mse(sums: np.ndarray) -> np.ndarray:
+    _, t, p, tt, pp, tp = _moments(sums)
+    return (tt + pp - 2 * tp + (t - p) ** 2).mean(axis=-1)
+
+
 def _pearson(sums: np.ndarray) -> np.ndarray:
     _, _, _, tt, pp, tp = _moments(sums)
     product = np.clip(tt, 0, None) * np.clip(pp, 0, None)
@@ -131,10 +136,11 @@ CLASSIFICATION = {
 }
 REGRESSION = {
     "mae": Additive(_moment_terms, _mae),
+    "mse": Additive(_moment_terms, _mse),
     "pearson": Additive(_moment_terms, _pearson),
     "ccc": Additive(_moment_terms, _ccc),
 }
-LOWER_IS_BETTER = frozenset({"log_loss", "ece", "mae", "loss"})
+LOWER_IS_BETTER = frozenset({"log_loss", "ece", "mae", "mse", "loss"})
 
 
 def additive(metric: str) -> Additive:

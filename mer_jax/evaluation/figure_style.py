@@ -31,6 +31,7 @@ FLOOR_LABELS = {
     "majority": "Majority class",
     "prior": "Train frequencies",
     "mean": "Train mean",
+    "median": "Train median",
     "linear": "Linear (all modalities)",
     "best_single_modality": "Linear (best single modality)",
     "tfidf": "TF-IDF + linear",
@@ -38,6 +39,7 @@ FLOOR_LABELS = {
 FLOOR_SYMBOLS = {
     "majority": "line-ns-open",
     "mean": "line-ns-open",
+    "median": "x-thin-open",
     "prior": "x-thin-open",
     "linear": "diamond-open",
     "best_single_modality": "square-open",
@@ -54,6 +56,7 @@ METRIC_LABELS = {
     "log_loss": "Log loss",
     "ece": "Calibration error",
     "mae": "MAE",
+    "mse": "MSE",
     "pearson": "Pearson r",
     "ccc": "Concordance (CCC)",
 }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from mer_jax.evaluation.figure_style import MODEL, legend_below, styled
+from mer_jax.evaluation.figure_style import FLOOR, MODEL, legend_below, styled
 from mer_jax.evaluation.report_page import Section, filled, page
 
 Rows = Sequence[Mapping[str, Any]]
@@ -30,7 +30,7 @@ def fitted_slope(lengths: Sequence[int | float], values: Sequence[int | float]) 
     return float(np.polyfit(logarithms[:, 0], logarithms[:, 1], 1)[0])
 
 
-def against_length(rows: Rows, quantity: str) -> go.Figure:
+def against_length(rows: Rows, quantity: str, length: str = "length, m = n") -> go.Figure:
     """One line for each implementation (and alignment and type, where there are several); log-log."""
     figure, groups = go.Figure(), _lines(rows, quantity)
     owns = [label for label in groups if label.startswith("mer_jax")]
@@ -58,9 +58,7 @@ def against_length(rows: Rows, quantity: str) -> go.Figure:
         )
     name, unit = QUANTITIES[quantity]
     ticks = sorted({row["m"] for row in rows})
-    figure.update_xaxes(
-        type="log", title_text="length, m = n", tickvals=ticks, ticktext=[str(t) for t in ticks]
-    )
+    figure.update_xaxes(type="log", title_text=length, tickvals=ticks, ticktext=[str(t) for t in ticks])
     figure.update_yaxes(type="log", title_text=f"{name}, {unit}", **_decades(groups))
     rows_of_legend = math.ceil(len(groups) / 2)
     margin = {"l": 64, "r": 20, "t": 12, "b": 70 + 22 * rows_of_legend}
@@ -70,7 +68,7 @@ def against_length(rows: Rows, quantity: str) -> go.Figure:
 
 def _lines(rows: Rows, quantity: str) -> dict[str, list[tuple[int, Any]]]:
     """Points of every line, without values of 0, which have no place on a logarithmic axis."""
-    several = {field for field in ("alignment", "dtype") if len({row[field] for row in rows}) > 1}
+    several = {field for field in ("alignment", "dtype") if len({row.get(field) for row in rows}) > 1}
     groups: dict[str, list[tuple[int, Any]]] = {}
     for row in rows:
         words = [row[field].replace("_", " ") for field in ("alignment", "dtype") if field in several]
@@ -89,11 +87,47 @@ def _decades(groups: Mapping[str, Sequence[tuple[int, Any]]]) -> dict[str, Any]:
     return {"tickvals": ticks, "ticktext": [f"{t:g}" for t in ticks], "range": [low, max(high, low + 1)]}
 
 
-def benchmark_page(title: str, result: Mapping[str, Any]) -> str:
-    """The whole page from the content of a benchmark's `--json`."""
+def growing(rows: Rows) -> list[Section]:
+    """Time against the number of rows, n, of each thing done."""
+    figure = against_length([{**row, "m": row["n"]} for row in rows], "median_ms", "rows")
+    caption = (
+        f"Slope: exponent of the number of rows, fitted from {FITTED_FROM} on; 1 is linear, 2 quadratic."
+    )
+    return [Section("growth", "How time grows with the rows", figure=figure, caption=caption)]
+
+
+def side_by_side(title: str, rows: Rows) -> Section:
+    """The time of everyone in one case, the quickest on top; ours in ink."""
+    ordered = sorted(rows, key=lambda row: -row["median_ms"])
+    ink = [MODEL if row["implementation"].startswith("mer_jax") else FLOOR for row in ordered]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[row["median_ms"] for row in ordered],
+        y=[row["implementation"] for row in ordered],
+        mode="markers+text",
+        marker={"size": 12, "color": ink},
+        text=[f"  {_number(row['median_ms'])} ms" for row in ordered],
+        textposition="middle right",
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x:.4g} ms<extra></extra>",
+    )
+    axis = _decades({"": [(0, row["median_ms"]) for row in rows]})
+    figure.update_xaxes(type="log", title_text="time, ms", **axis)
+    figure.update_yaxes(automargin=True)
+    margin = {"l": 20, "r": 80, "t": 12, "b": 56}
+    id = "".join(letter if letter.isalnum() else "-" for letter in title.lower())
+    return Section(id, title, figure=styled(figure, 110 + 36 * len(rows), margin=margin))
+
+
+def benchmark_page(
+    title: str, result: Mapping[str, Any], figures: Sequence[Section] | None = None, *, errors: bool = False
+) -> str:
+    """The whole page from the content of a benchmark's `--json`.
+
+    figures: by default those against length; errors: rows are shown with their deviation."""
     sections = [_asked(result["targets"])] if result["targets"] else []
-    sections += _figures(result["rows"])
-    sections += [_table(result["rows"]), _left_out(result["left_out"])]
+    sections += _figures(result["rows"]) if figures is None else figures
+    sections += [_table(result["rows"], errors), _left_out(result["left_out"])]
     sections += [
         _pairs("peers", "Who is compared", result["peers"]),
         _pairs("shapes", "Where the shapes come from", result["shapes"]),
@@ -146,8 +180,9 @@ def _asked(targets: Sequence[Mapping[str, Any]]) -> Section:
     return Section("targets", "What is asked, and what this run measured", _framed(head, lines), wide=True)
 
 
-def _table(rows: Rows) -> Section:
+def _table(rows: Rows, errors: bool) -> Section:
     names = ("case", "implementation", "pass", "ms, median", "spread", "compile ms", "peak MiB", "x ours")
+    names += ("error",) * errors
     head = "".join(f"<th{_number_class(k > 2)}>{name}</th>" for k, name in enumerate(names))
     lines = []
     for row in rows:
@@ -157,6 +192,7 @@ def _table(rows: Rows) -> Section:
             row["compile_ms"] or None,
             row["peak_mib"],
             row["ratio"],
+            *((row["deviation"],) if errors else ()),
         )
         shown = "".join(f"<td class='number'>{_number(x)}</td>" for x in numbers)
         words = "".join(f"<td>{html.escape(row[name])}</td>" for name in names[:3])
@@ -205,4 +241,6 @@ def _model_class(ours: bool) -> str:
 def _number(value: int | float | None) -> str:
     if value is None:
         return "-"
+    if 0 < abs(value) < 1e-4:
+        return f"{value:.1e}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -4,7 +4,7 @@ Every floor is fitted on a fold's train rows. What it has to choose (a regularis
 modality) it chooses on dev by the protocol's own metric; it never sees a test target.
 
 classification: `majority`, `prior`, `linear`, `best_single_modality`, `tfidf`.
-regression: `mean`, `linear`, `best_single_modality`, `tfidf`.
+regression: `mean`, `median` (of all constants the one with the least MAE), `linear`, `best_single_modality`, `tfidf`.
 """
 
 import dataclasses
@@ -97,7 +97,7 @@ def fit_floors(
     summaries = summaries_of(corpus, modalities) if summaries is None else summaries
     regression = protocol.config.task == "regression"
     task = _Task(fold, protocol, protocol.intensities(corpus) if regression else protocol.labels(corpus))
-    floors = {"mean": _mean(task)} if regression else {"majority": _majority(task), "prior": _prior(task)}
+    floors = _constants(task) if regression else {"majority": _majority(task), "prior": _prior(task)}
     text = _tfidf(task, corpus)
     streams = [name for name in modalities if name != WORDS]
     floors |= _feature_floors(task, summaries, streams, text if WORDS in modalities else None)
@@ -165,8 +165,11 @@ def _prior(task: _Task) -> FloorPrediction:
     return _constant(task, _frequencies(task), "class frequencies of train as probabilities")
 
 
-def _mean(task: _Task) -> FloorPrediction:
-    return _constant(task, task.train_targets.mean(axis=0), "mean intensities of train")
+def _constants(task: _Task) -> dict[str, FloorPrediction]:
+    return {
+        "mean": _constant(task, task.train_targets.mean(axis=0), "mean intensities of train"),
+        "median": _constant(task, np.median(task.train_targets, axis=0), "median intensities of train"),
+    }
 
 
 def _feature_floors(

@@ -15,6 +15,7 @@ import sklearn.metrics as skm
 from mer_jax.errors import InputError
 
 ECE_BINS = 15
+REGRESSION_SCORES = ("mae", "mse", "pearson", "ccc")
 SMALLEST_PROBABILITY = float(np.finfo(np.float32).eps)
 
 
@@ -83,7 +84,7 @@ def calibration_bin(confidence: np.ndarray, bins: int = ECE_BINS) -> np.ndarray:
 
 
 def regression_metrics(truth: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """MAE, Pearson's r and Lin's concordance, per intensity and their means.
+    """MAE, MSE, Pearson's r and Lin's concordance, per intensity and their means.
 
     truth, predicted: [n, E]. The mean is None where one of the intensities is undefined
     (Pearson's r of a constant prediction), so a collapsed dimension can't hide in it.
@@ -97,12 +98,13 @@ def regression_metrics(truth: np.ndarray, predicted: np.ndarray, names: Sequence
     per_name = {
         name: {
             "mae": number(skm.mean_absolute_error(t, p)),
+            "mse": number(skm.mean_squared_error(t, p)),
             "pearson": _pearson(t, p),
             "ccc": number(concordance(t, p)),
         }
         for name, t, p in zip(names, truth.T, predicted.T, strict=True)
     }
-    means = {key: _strict_mean([row[key] for row in per_name.values()]) for key in ("mae", "pearson", "ccc")}
+    means = {key: _strict_mean([row[key] for row in per_name.values()]) for key in REGRESSION_SCORES}
     return {"n": len(truth), **means, "per_name": per_name}
 
 

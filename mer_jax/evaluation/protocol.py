@@ -38,6 +38,7 @@ class ProtocolConfig:
         split_seed: which random division.
         label_map: pairs `source=target`; empty keeps every class; `source=` drops a class.
         task: `classification` of the class label or `regression` of the intensities.
+        intensities: those that are targets of a regression, in this order; empty: all the corpus has.
         select: the dev metric whose best epoch is kept.
         resample_by: the unit that intervals and tests resample.
     """
@@ -47,6 +48,7 @@ class ProtocolConfig:
     split_seed: int = 0
     label_map: tuple[str, ...] = ()
     task: Task = "classification"
+    intensities: tuple[str, ...] = ()
     select: str = "loss"
     resample_by: Group = "dialogue"
 
@@ -57,6 +59,12 @@ class ProtocolConfig:
             )
         if min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6:
             raise InputError(f"protocol.fractions={self.fractions} must be shares >= 0 that sum to 1")
+        if self.intensities and self.task != "regression":
+            raise InputError(
+                f"protocol.intensities={list(self.intensities)} are targets of a regression; set protocol.task=regression"
+            )
+        if len(set(self.intensities)) < len(self.intensities):
+            raise InputError(f"protocol.intensities={list(self.intensities)} names one twice; name each once")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +82,7 @@ class Protocol:
         """Raises InputError for a label map or task the corpus can't serve."""
         spec = corpus.spec
         if config.task == "regression":
-            targets = spec.intensities
+            targets = _chosen(config.intensities, spec.intensities)
         else:
             mapping = _label_map(config.label_map, spec.classes)
             targets = tuple(dict.fromkeys(mapping[name] for name in spec.classes if mapping[name]))
@@ -93,7 +101,11 @@ class Protocol:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """Every field; `intensities` only where some are chosen, so that hashes made before it stay."""
+        out = dataclasses.asdict(self)
+        if not self.config.intensities:
+            del out["config"]["intensities"]
+        return out
 
     def labels(self, corpus: Corpus) -> np.ndarray:
         """[n] target number of every utterance, -1 where it has none. Raises InputError
@@ -113,7 +125,8 @@ class Protocol:
     def intensities(self, corpus: Corpus) -> np.ndarray:
         """[n, len(targets)] intensities, NaN where there are none."""
         none = np.full(len(corpus.spec.intensities), np.nan, np.float32)
-        return np.stack([none if u.intensities is None else u.intensities for u in corpus.utterances])
+        every = np.stack([none if u.intensities is None else u.intensities for u in corpus.utterances])
+        return every[:, [corpus.spec.intensities.index(name) for name in self.targets]]
 
     def folds(self, corpus: Corpus) -> tuple[Fold, ...]:
         """The folds over all utterances that carry a target."""
@@ -125,6 +138,15 @@ class Protocol:
         return make_folds(
             corpus, c.split, rows=np.flatnonzero(admitted), fractions=c.fractions, seed=c.split_seed
         )
+
+
+def _chosen(names: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"protocol.intensities names {name!r}, which the corpus does not have; {nearest(name, known)}"
+            )
+    return names or known
 
 
 def _label_map(pairs: tuple[str, ...], classes: tuple[str, ...]) -> dict[str, str]:

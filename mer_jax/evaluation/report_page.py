@@ -67,7 +67,11 @@ def _card(section: Section) -> str:
 def _drawing(section: Section) -> str:
     drawn = plotly.io.to_json(section.figure, validate=False, engine="json").replace("</", "<\\/")
     options = "{responsive: true, displaylogo: false, displayModeBar: false}"
-    return f"(f => Plotly.newPlot('figure-{section.id}', f.data, f.layout, {options}))({drawn});"
+    name = f"figure-{section.id}"
+    films = (
+        f".then(() => Plotly.addFrames('{name}', f.frames))" if getattr(section.figure, "frames", ()) else ""
+    )
+    return f"(f => Plotly.newPlot('{name}', f.data, f.layout, {options}){films})({drawn});"
 
 
 STYLE = f"""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mer_jax.evaluation.figure_style import FLOOR_LABELS, METRIC_LABELS
+from mer_jax.evaluation.metrics import REGRESSION_SCORES
 
 CLASSIFICATION_COLUMNS = (
     "accuracy",
@@ -17,12 +18,11 @@ CLASSIFICATION_COLUMNS = (
     "log_loss",
     "ece",
 )
-REGRESSION_COLUMNS = ("mae", "pearson", "ccc")
 
 
 def scores(m: Mapping[str, Any]) -> str:
     """Model, its dev score, and floors; a line each, intervals under the numbers."""
-    columns = REGRESSION_COLUMNS if m["task"] == "regression" else CLASSIFICATION_COLUMNS
+    columns = REGRESSION_SCORES if m["task"] == "regression" else CLASSIFICATION_COLUMNS
     head = "".join(f"<th class='number'>{METRIC_LABELS[name]}</th>" for name in columns)
     rows = [_score_row("Model, test", "", m["test"], m["intervals"], columns, "model")]
     if m["dev"]:
@@ -48,7 +48,7 @@ def _score_row(
     columns: Sequence[str],
     row: str,
 ) -> str:
-    cells = "".join(_cell(row, name, values[name], intervals.get(name)) for name in columns)
+    cells = "".join(_cell(row, name, values.get(name), intervals.get(name)) for name in columns)
     small = f"<small>{html.escape(detail)}</small>" if detail else ""
     return f"<tr class='{row.split('-')[0]}'><th>{html.escape(label)}{small}</th>{cells}</tr>"
 

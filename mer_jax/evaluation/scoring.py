@@ -12,19 +12,18 @@ from mer_jax.evaluation.findings import Finding, by_severity
 from mer_jax.evaluation.floors import Floor
 from mer_jax.evaluation.intervals import bootstrap_interval, paired_difference
 from mer_jax.evaluation.learned_features import score_gap
-from mer_jax.evaluation.metrics import classification_metrics, number, regression_metrics
+from mer_jax.evaluation.metrics import REGRESSION_SCORES, classification_metrics, number, regression_metrics
 from mer_jax.evaluation.predictions import Predictions
 from mer_jax.evaluation.protocol import Protocol
 
 CLASSIFICATION_INTERVALS = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "log_loss")
-REGRESSION_INTERVALS = ("mae", "pearson", "ccc")
 FEW_GROUPS = 20
 
 
 def headline(protocol: Protocol) -> str:
     """The metric that statements are about: the selecting one, or accuracy / MAE for `loss`."""
     if protocol.config.task == "regression":
-        return protocol.config.select if protocol.config.select in REGRESSION_INTERVALS else "mae"
+        return protocol.config.select if protocol.config.select in REGRESSION_SCORES else "mae"
     known = set(CLASSIFICATION_INTERVALS)
     return protocol.config.select if protocol.config.select in known else "accuracy"
 
@@ -109,7 +108,7 @@ def _aligned(name: str, floor: Floor, dev: Predictions, test: Predictions) -> tu
 
 
 def _interval_names(protocol: Protocol) -> tuple[str, ...]:
-    return REGRESSION_INTERVALS if protocol.config.task == "regression" else CLASSIFICATION_INTERVALS
+    return REGRESSION_SCORES if protocol.config.task == "regression" else CLASSIFICATION_INTERVALS
 
 
 def _few(protocol: Protocol, test: Predictions) -> int:

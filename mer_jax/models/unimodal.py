@@ -15,7 +15,13 @@ from mer_jax.nn.front_end import FrontEnd
 
 @dataclasses.dataclass(frozen=True)
 class UnimodalConfig(RecurrentConfig):
-    """A recurrent classifier of the config's only modality."""
+    """A recurrent classifier of the config's only modality.
+
+    Attributes:
+        error: what a regression minimises.
+    """
+
+    error: losses.RegressionError = "squared"
 
     def build(self, task: Task) -> nn.Module:
         """Raises InputError unless there is exactly one modality."""
@@ -27,7 +33,7 @@ class UnimodalConfig(RecurrentConfig):
         return Unimodal(self, task)
 
     def loss(self, outputs: Outputs, batch: Batch) -> Float[Array, "*positions"]:
-        return losses.task_loss(outputs.logits, batch.targets, batch.soft_targets)
+        return losses.task_loss(outputs.logits, batch.targets, batch.soft_targets, self.error)
 
 
 class Unimodal(nn.Module):

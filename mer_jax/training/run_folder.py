@@ -2,6 +2,7 @@
 
     config.json protocol.json metrics.jsonl preprocessing.json checkpoints/ timing.json
     predictions.npz attention.npz (of systems that attend to words of known times) report.html metrics.json
+    timeline.npz (predictions after every step, where experiments.timeline made them)
 
 `metrics.json` is written last: a folder without it is not finished.
 """

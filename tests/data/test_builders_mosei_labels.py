@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mer_jax.data.corpus import prepare
+from mer_jax.data.splits import make_folds
 from mer_jax.errors import InputError
 from tests.data.corpora import read_corpus
 
@@ -71,3 +72,32 @@ def test_real_labels_have_their_published_counts(data_dir, tmp_path):
     assert table[:, :6].min() == 0
     assert table[:, :6].max() == 3
     assert len(np.unique(table[:, :6], axis=0)) < 0.1 * len(table)
+
+
+def test_the_text_corpus_has_the_segments_with_a_transcript_and_no_split(tmp_path):
+    rows = [row("v", 9.0, "train"), row("w", 5.0, "valid", "and  then"), row("w", 1.0, "valid", "so")]
+    rows += [row("x", 0.0, "test", "yes"), row("x", 3.0, "test"), row("u", 0.0, "unused", "no")]
+    write_raw(tmp_path / "mosei", rows)
+    corpus = prepare("mosei_text", tmp_path / "mosei", tmp_path / "out")
+    assert corpus.column("transcript").tolist() == ["so", "and then", "yes"]
+    assert corpus.column("id").tolist() == ["w[0]", "w[1]", "x[0]"]
+    assert set(corpus.splits) == {"all"}
+    assert "official split is given up" in " ".join(corpus.spec.notes)
+
+
+def test_a_text_corpus_without_texts_is_refused(tmp_path):
+    write_raw(tmp_path / "mosei", [row("v", 9.0, "train")])
+    with pytest.raises(InputError, match="no segment has a transcript"):
+        read_corpus("mosei_text", tmp_path / "mosei", tmp_path)
+
+
+def test_real_texts_are_divided_by_video(data_dir, tmp_path):
+    """1871 + 4662 segments with transcripts: the data set's README. Nobody's video is on two sides."""
+    corpus = read_corpus("mosei_text", data_dir / "mosei", tmp_path)
+    assert len(corpus) == 1871 + 4662
+    (fold,) = make_folds(corpus, "dialogue", rows=np.arange(len(corpus)))
+    videos = corpus.column("dialogue")
+    assert not set(videos[fold.train]) & set(videos[fold.test])
+    assert not set(videos[fold.dev]) & set(videos[fold.test])
+    emotions = np.stack([u.intensities for u in corpus.utterances])[:, :6]
+    assert (emotions > 0).mean(axis=0) == pytest.approx([0.537, 0.252, 0.216, 0.099, 0.166, 0.086], abs=1e-3)

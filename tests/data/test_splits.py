@@ -26,7 +26,13 @@ def test_parts_are_disjoint_and_not_empty(rule):
 
 
 @pytest.mark.parametrize(
-    ("rule", "unit"), [("speaker", "speaker"), ("dialogue", "dialogue"), ("leave_one_speaker_out", "speaker")]
+    ("rule", "unit"),
+    [
+        ("speaker", "speaker"),
+        ("dialogue", "dialogue"),
+        ("leave_one_speaker_out", "speaker"),
+        ("cross_validation", "dialogue"),
+    ],
 )
 def test_groups_are_not_shared(rule, unit):
     groups = tiny_corpus().column(unit)
@@ -39,6 +45,20 @@ def test_leave_one_speaker_out_tests_every_utterance_once():
     found = folds("leave_one_speaker_out")
     assert len(found) == 5
     assert sorted(np.concatenate([fold.test for fold in found])) == ROWS.tolist()
+
+
+def test_cross_validation_tests_every_utterance_once_in_parts_of_like_size():
+    found = folds("cross_validation", fractions=(0.5, 0.25, 0.25))
+    assert len(found) == 4
+    assert sorted(np.concatenate([fold.test for fold in found])) == ROWS.tolist()
+    assert max(len(fold.test) for fold in found) - min(len(fold.test) for fold in found) <= 24
+    assert [fold.dev.tolist() for fold in found] == [fold.test.tolist() for fold in [*found[1:], found[0]]]
+
+
+@pytest.mark.parametrize("test", [0.0, 0.3, 0.5])
+def test_cross_validation_says_how_many_folds_it_can_make(test):
+    with pytest.raises(InputError, match=r"fractions\[2\] is .* for ten"):
+        folds("cross_validation", fractions=(1 - test, 0.0, test))
 
 
 def test_a_session_is_the_speakers_who_share_dialogues_however_indirectly():

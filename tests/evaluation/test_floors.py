@@ -87,6 +87,7 @@ def test_regression_floors():
     floors = fit_floors(data, fold, protocol, ["audio", "text"])
     truth = protocol.intensities(data)
     np.testing.assert_allclose(floors["mean"].test[0], truth[fold.train].mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(floors["median"].dev[0], np.median(truth[fold.train], axis=0), rtol=1e-6)
     error = {name: np.abs(f.test - truth[fold.test]).mean() for name, f in floors.items()}
     assert error["linear"] < 0.9 * error["mean"]
     assert error["tfidf"] < 0.9 * error["mean"]

@@ -105,6 +105,7 @@ def test_regression_scores_are_scipys():
     assert [m["per_name"][k]["pearson"] for k in "xy"] == pytest.approx(r)
     assert m["pearson"] == pytest.approx(np.mean(r))
     assert m["mae"] == pytest.approx(skm.mean_absolute_error(truth, predicted))
+    assert m["mse"] == pytest.approx(skm.mean_squared_error(truth, predicted))
     shift = (truth.mean(axis=0) - predicted.mean(axis=0)) ** 2
     scale = truth.std(axis=0), predicted.std(axis=0)
     independent = np.array(r) * 2 * scale[0] * scale[1] / (scale[0] ** 2 + scale[1] ** 2 + shift)

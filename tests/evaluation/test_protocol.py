@@ -37,6 +37,20 @@ def test_json_round_trip():
     assert again.hash == protocol.hash
 
 
+def test_chosen_intensities_are_the_targets_in_their_order():
+    corpus = tiny_corpus()
+    everything = bind(task="regression")
+    first, *_, last = everything.targets
+    protocol = bind(task="regression", intensities=(last, first))
+    assert protocol.targets == (last, first)
+    np.testing.assert_array_equal(protocol.intensities(corpus), everything.intensities(corpus)[:, [-1, 0]])
+    assert from_json(Protocol, json.loads(json.dumps(protocol.to_json()))) == protocol
+
+
+def test_a_protocol_without_chosen_intensities_keeps_the_hash_it_had_before_they_could_be():
+    assert "intensities" not in bind(task="regression").to_json()["config"]
+
+
 def test_labels_follow_the_map():
     corpus = tiny_corpus()
     protocol = bind(label_map=("sad=negative", "anger=negative"))
@@ -68,6 +82,9 @@ def test_a_label_outside_the_map_is_named():
         ({"select": "acuracy"}, "did you mean 'accuracy'"),
         ({"fractions": (0.5, 0.1, 0.1)}, "sum to 1"),
         ({"label_map": ("happy=", "sad=")}, "no class labels"),
+        ({"task": "regression", "intensities": ("hapy",)}, "names 'hapy', which the corpus does not have"),
+        ({"task": "regression", "intensities": ("happy", "happy")}, "names one twice"),
+        ({"intensities": ("happy",)}, "set protocol.task=regression"),
     ],
 )
 def test_bad_protocols_say_what_is_wrong(options, message):

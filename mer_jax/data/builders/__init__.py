@@ -16,10 +16,12 @@ CORPORA = {
     "crema_d_votes": "crema_d_votes:CremaDVotes",
     "mosei": "multimodal_sdk:Mosei",
     "mosei_labels": "mosei_labels:MoseiLabels",
+    "mosei_text": "mosei_labels:MoseiText",
     "mosi_sdk": "multimodal_sdk:MosiSdk",
     "mult": "mult_pickle:Mult",
     "mmsa": "mmsa_pickle:Mmsa",
     "mmmo": "mmmo:Mmmo",
+    "mulan_emotions": "mulan_emotions:MulanEmotions",
 }
 
 

@@ -1,17 +1,18 @@
-"""CMU-MOSEI labels: sentiment and six emotion intensities per segment; no features.
+"""CMU-MOSEI labels: sentiment and six emotion intensities per segment; no features. And its segments with text.
 
 Raw: `mosei/mosei_labels.csv`. Source: Zadeh et al. 2018, ACL P18-1208.
 """
 
 import collections
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
 from mer_jax.data.builders.base import CorpusBuilder
 from mer_jax.data.builders.raw_files import damaged, number, read_table
-from mer_jax.data.schema import CorpusSpec, Utterance
+from mer_jax.data.schema import UNSPLIT, CorpusSpec, Utterance
+from mer_jax.errors import InputError
 
 FILE = "mosei_labels.csv"
 COLUMNS = {
@@ -34,6 +35,14 @@ NOTES = (
     "The 399 segments outside the official split (`unused`) are left out.",
     "The speaker is the video: who speaks in two videos is not known.",
 )
+TEXT_NOTES = (
+    "The segments with a transcript, which are those of the official valid and test parts: train has none. The "
+    "official split is given up: divide by video (split=dialogue), and compare with no score of the official test.",
+    "The first six intensities are emotions, 0 to 3; sentiment, -3 to 3, is none (protocol.intensities chooses).",
+    *NOTES[3:4],
+    NOTES[-1],
+    "Marks of the transcribers, such as (umm) and (stutter), are words of the text.",
+)
 
 
 class MoseiLabels(CorpusBuilder, skip_registration=True):
@@ -52,7 +61,7 @@ class MoseiLabels(CorpusBuilder, skip_registration=True):
             notes=NOTES,
         )
 
-    def read(self) -> Mapping[str, Iterator[Utterance]]:
+    def read(self) -> Mapping[str, Iterable[Utterance]]:
         """Segments by video, in the order of time within it."""
         path = self.require(FILE)
         videos = {split: collections.defaultdict[str, list[Utterance]](list) for split in SPLITS.values()}
@@ -75,6 +84,29 @@ class MoseiLabels(CorpusBuilder, skip_registration=True):
             )
             videos[SPLITS[row["split"]]][row["id"]].append(utterance)
         return {split: _in_time(by_video) for split, by_video in videos.items()}
+
+
+class MoseiText(MoseiLabels, skip_registration=True):
+    """6,533 segments of 976 videos, their words and intensities."""
+
+    def describe(self) -> CorpusSpec:
+        """The spec."""
+        return dataclasses.replace(
+            super().describe(),
+            name="mosei_text",
+            splits=(UNSPLIT,),
+            description="CMU-MOSEI: transcripts of spoken opinions with sentiment and emotion intensities.",
+            notes=TEXT_NOTES,
+        )
+
+    def read(self) -> Mapping[str, Iterable[Utterance]]:
+        """Segments with a transcript, by video, in the order of time within it."""
+        spoken = [u for segments in super().read().values() for u in segments if u.transcript]
+        if not spoken:
+            raise InputError(
+                f"{self.require(FILE)}: no segment has a transcript; give the labels with their texts"
+            )
+        return {UNSPLIT: spoken}
 
 
 def _in_time(by_video: Mapping[str, list[Utterance]]) -> Iterator[Utterance]:
