@@ -125,7 +125,8 @@ def get_config(name: str) -> Experiment[Any]:
 def experiment_from_json(data: dict[str, Any]) -> Experiment[Any]:
     """The inverse of `Experiment.to_json`. Raises InputError where a field is unknown."""
     module, _, name = data["system"].partition(":")
-    model = getattr(importlib.import_module(f"mer_jax.models.{module}"), name)
+    module = module if module.startswith("mer_jax.") else f"mer_jax.models.{module}"
+    model = getattr(importlib.import_module(module), name)
     return Experiment(
         data=from_json(DataConfig, data["data"]),
         protocol=from_json(ProtocolConfig, data["protocol"]),

@@ -40,6 +40,7 @@ from mer_jax.training.program import Program
 from mer_jax.training.run_folder import RunFolder
 from mer_jax.training.scalars import Member
 from mer_jax.training.state import TrainState, stack, unstack
+from mer_jax.training.step import System
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +71,7 @@ def main(args: Args) -> int:
         raise InputError(f"{folder.path} is no finished run (it has no metrics.json); train or resume it")
     experiment = experiment_from_json(folder.read("config.json")["config"])
     protocol = from_json(Protocol, {k: v for k, v in folder.read("protocol.json").items() if k != "hash"})
+    require_network(experiment, folder)
     data = dataclasses.replace(experiment.data, corpus=args.corpus or experiment.data.corpus)
     corpus = open_corpus(data, args.prepared, args.data_dir)
     if len(corpus) == 0:
@@ -78,6 +80,15 @@ def main(args: Args) -> int:
     values = predict(folder, experiment, protocol, corpus)
     write(args.csv, corpus, protocol, values)
     return 0
+
+
+def require_network(experiment: Experiment[Any], folder: RunFolder) -> None:
+    """Raises InputError where the run has none to restore."""
+    if not isinstance(experiment.model, System):
+        raise InputError(
+            f"{folder.path} holds no network, experiments.emotion_predictors made it: its predictions.npz and "
+            "timeline.npz are all there is; for another corpus run that script on it"
+        )
 
 
 def left_out(corpus: Corpus, streams: Sequence[str], without: Sequence[str]) -> Corpus:

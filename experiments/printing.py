@@ -7,12 +7,13 @@ from rich.console import Console
 from rich.table import Table
 
 from mer_jax.evaluation.findings import Finding, by_severity
+from mer_jax.evaluation.metrics import REGRESSION_SCORES
 
 PIPE_WIDTH = 110
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim", "ok": "green"}
 SHOWN = {
     "classification": ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "log_loss", "ece"),
-    "regression": ("mae", "pearson", "ccc"),
+    "regression": REGRESSION_SCORES,
 }
 
 

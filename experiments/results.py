@@ -29,6 +29,7 @@ from experiments import (
     benchmark_memory_fusion,
     benchmark_significance,
     benchmark_training,
+    benchmark_tsne,
     compare,
     compare_alignments,
     m3er_ablation,
@@ -169,6 +170,7 @@ BENCHMARKS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "attention": (benchmark_attention, ()),
     "decoder": (benchmark_decoder, ()),
     "memory": (benchmark_memory_fusion, ()),
+    "tsne": (benchmark_tsne, ()),
 }
 WITH_TORCH = ("steps", "steps_given_back", "attention", "decoder", "memory")
 

@@ -81,10 +81,10 @@ def train_jobs(
     unfinished = [job for job in jobs if not (options.resume and len(jobs) > 1 and job.folder.finished)]
     mode = {"resume": options.resume, "overwrite": options.overwrite}
     for job in unfinished:
-        job.folder.check(_record(setup, job), **mode)
+        job.folder.check(record(setup, job.experiment), **mode)
     for job in unfinished:
-        job.folder.start(_record(setup, job), **mode)
-        _write_setup(setup, job.folder)
+        job.folder.start(record(setup, job.experiment), **mode)
+        write_setup(setup, job.folder)
     begun = _begun_size(setup, jobs) if options.resume else None
     if begun is None:
         jobs = [job for job in jobs if not job.folder.finished]
@@ -157,13 +157,15 @@ def votes_of(setup: Setup) -> np.ndarray:
     return target_votes(setup.corpus, setup.protocol)
 
 
-def _record(setup: Setup, job: Job) -> dict[str, Any]:
+def record(setup: Setup, experiment: Experiment[Any]) -> dict[str, Any]:
+    """The content of config.json."""
     corpus = {"name": setup.corpus.spec.name, "hash": setup.corpus.content_hash}
-    code = training_code(type(job.experiment.model).__module__)
-    return {"config": job.experiment.to_json(), "corpus": corpus, "code_hash": code} | provenance()
+    code = training_code(type(experiment.model).__module__)
+    return {"config": experiment.to_json(), "corpus": corpus, "code_hash": code} | provenance()
 
 
-def _write_setup(setup: Setup, folder: RunFolder) -> None:
+def write_setup(setup: Setup, folder: RunFolder) -> None:
+    """protocol.json, preprocessing.json, and the repairs where there are any."""
     folder.write_json("protocol.json", setup.protocol.to_json() | {"hash": setup.protocol.hash})
     folder.write_json(
         "preprocessing.json", {plan.fold.name: plan.preprocessing.to_json() for plan in setup.plans}

@@ -8,7 +8,7 @@ import functools
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -203,17 +203,24 @@ def make_program(experiment: Experiment[Any], protocol: Protocol, corpus: Corpus
 
 
 def open_corpus(config: DataConfig, prepared: Path, data_dir: Path | None) -> Corpus:
-    """The config's corpus with its modalities; prepared first where it is not yet and its
-    source is at hand."""
-    if not (prepared / config.corpus).exists() and config.corpus in CORPORA and config.corpus != "folder":
-        folder = corpus_builder(config.corpus).folder
-        if not folder or data_dir is not None:
-            source = data_dir / folder if data_dir is not None and folder else None
-            print(f"preparing {config.corpus} below {prepared} ...", file=sys.stderr)
-            prepare(config.corpus, source, prepared, check=lambda corpus: require_sound(examine(corpus)))
-    corpus = load(config.corpus, prepared, config.view.streams)
+    """The config's corpus with its modalities, on its clock and scaled as it says."""
+    corpus = load_or_prepare(config.corpus, prepared, data_dir, config.view.streams)
     corpus = to_clock(corpus, config.clock, config.view.streams) if config.clock else corpus
     return scale_by_speaker(corpus, config.view.streams) if config.scaling == "speaker" else corpus
+
+
+def load_or_prepare(
+    name: str, prepared: Path, data_dir: Path | None, modalities: Sequence[str] | None = None
+) -> Corpus:
+    """A corpus with some of its modalities (None: all); prepared first where it is not yet and its
+    source is at hand."""
+    if not (prepared / name).exists() and name in CORPORA and name != "folder":
+        folder = corpus_builder(name).folder
+        if not folder or data_dir is not None:
+            source = data_dir / folder if data_dir is not None and folder else None
+            print(f"preparing {name} below {prepared} ...", file=sys.stderr)
+            prepare(name, source, prepared, check=lambda corpus: require_sound(examine(corpus)))
+    return load(name, prepared, modalities)
 
 
 def _given(experiment: Experiment[Any], corpus: Corpus, fold: Fold) -> Corpus:

@@ -1,0 +1,209 @@
+"""Fits (or loads) the emotion space of a corpus, lays runs over it, and writes one report page.
+
+    python -m experiments.emotion_space mosei_labels --data-dir DATA
+    python -m experiments.emotion_space mosei_text runs/unimodal_mosei_text-seed0 runs/neighbours_mosei_text --data-dir DATA
+    python -m experiments.emotion_space crema_d_votes --states votes --data-dir DATA   # as perceived from voice, face, both
+
+The space is a map of emotion states (six intensities, or shares of votes) by parametric t-SNE, fitted to the train
+split; it is kept in `spaces/<corpus>` and loaded from there. Runs are finished run folders of any system, whose
+intensities (or class probabilities) must be those of the space's emotions. The page shows the map, each run's
+predictions and errors on it, what moves over time, and whether a run has collapsed.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from experiments.command import data_dir_from_environment, run, write_json
+from experiments.emotion_space_peer import opentsne
+from experiments.emotion_space_tables import diagnosis_table, perceived_table, quality_table
+from experiments.printing import console_on
+from experiments.setup import load_or_prepare
+from mer_jax.data.corpus import Corpus
+from mer_jax.emotion_space.corpus_states import CorpusStates, Kind, corpus_states, perceived
+from mer_jax.emotion_space.diagnostics import Diagnosis, diagnose
+from mer_jax.emotion_space.mapping import Map
+from mer_jax.emotion_space.overlay import Overlay
+from mer_jax.emotion_space.page import space_page
+from mer_jax.emotion_space.space import EmotionSpace, SpaceConfig
+from mer_jax.emotion_space.trajectories import TrajectoryGroup, of_groups
+from mer_jax.emotion_space.verdicts import compare_verdicts
+from mer_jax.errors import InputError
+from mer_jax.evaluation.predictions import Predictions
+from mer_jax.records import write_atomically
+from mer_jax.training.run_folder import RunFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class Args:
+    """The emotion space of a corpus, and runs on it.
+
+    Args:
+        corpus: a prepared corpus (or one that can be prepared from --data-dir).
+        runs: run folders to lay over it.
+        fit: how the space is fitted, where it is.
+        states: of the corpus: intensities, or shares of annotators' votes; auto: intensities where there are any.
+        split: which of a run's utterances are shown and judged.
+        groups: dialogues, videos or songs whose course is shown; empty: those that move most.
+        trajectories: how many of them where none is named.
+        space: where the space lies; empty: spaces/<corpus>.
+        refit: fit it even where there is one.
+        opentsne: also fit openTSNE (where installed) and print its figures beside ours.
+        out: the page.
+        png: also write the map as a picture to this file (needs the `export` extra).
+        prepared: where prepared corpora lie.
+        data_dir: raw data, to prepare a corpus that is not there yet; default MER_DATA.
+        seed: of the fit.
+        json: also write the figures to this file.
+    """
+
+    corpus: tyro.conf.Positional[str]
+    runs: tyro.conf.Positional[tuple[Path, ...]] = ()
+    fit: SpaceConfig = dataclasses.field(default_factory=SpaceConfig)
+    states: Kind = "auto"
+    split: Literal["train", "dev", "test"] = "test"
+    groups: tuple[str, ...] = ()
+    trajectories: int = 3
+    space: Path | None = None
+    refit: bool = False
+    opentsne: bool = False
+    out: Path = Path("emotion_space.html")
+    png: Path | None = None
+    prepared: Path = Path("prepared")
+    data_dir: Path | None = dataclasses.field(default_factory=data_dir_from_environment)
+    seed: int = 0
+    json: Path | None = None
+
+
+def main(args: Args) -> int:
+    """States, the fitted map, runs on it, verdicts, the page."""
+    # Everything that is read comes first, so that a wrong run is named before anything is fitted.
+    corpus = load_or_prepare(args.corpus, args.prepared, args.data_dir, modalities=())
+    states = corpus_states(corpus, args.states)
+    runs = [read_run(path, corpus, args.split) for path in args.runs]
+
+    # The space: loaded where it was fitted to these very states, else fitted and kept.
+    space = fitted_space(args, corpus, states)
+    the_map = space.map()
+    overlays = [overlay(found, the_map, corpus, args.split) for found in runs]
+    people = perceived(corpus, states)
+    shown = [*overlays, *people]
+    peer = opentsne(states, space.config.seed) if args.opentsne else None
+
+    # What the runs say: measures, a verdict each, and what their errors hide.
+    found = {one.name: judged(one, space) for one in overlays}
+    hidden = compare_verdicts(found)
+    courses = trajectories(overlays, args.groups, args.trajectories)
+
+    console = console_on(sys.stdout)
+    console.print(quality_table(space, peer))
+    if found:
+        console.print(diagnosis_table(found))
+    if people:
+        console.print(perceived_table(people, the_map))
+    for name, one in found.items():
+        console.print(f"- {name}: {one.verdict}", markup=False, highlight=False)
+    for sentence in hidden:
+        console.print(f"! {sentence}", markup=False, highlight=False)
+
+    text = space_page(space, the_map, shown, found, hidden, courses, peer, people)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(args.out, text.encode())
+    print(f"report: {args.out}")
+    write_json(args.json, as_json(space, found, hidden, peer))
+    return 0
+
+
+def read_run(path: Path, corpus: Corpus, split: str) -> tuple[str, RunFolder, Predictions]:
+    """A finished run's predictions of one split, which must be of this corpus' utterances."""
+    folder = RunFolder(path)
+    if not folder.finished:
+        raise InputError(f"{path} is no finished run (it has no metrics.json); train or resume it")
+    predictions = Predictions.load(path / "predictions.npz").part(split)
+    unknown = sorted(set(predictions.ids.tolist()) - set(corpus.column("id").tolist()))
+    if unknown and len(unknown) == len(set(predictions.ids.tolist())):
+        raise InputError(
+            f"{path} is of another corpus: {corpus.spec.name!r} has no utterance {unknown[0]!r}; "
+            "name the corpus that the run was trained on"
+        )
+    return path.name, folder, predictions
+
+
+def fitted_space(args: Args, corpus: Corpus, states: CorpusStates) -> EmotionSpace:
+    """The kept space, where it is of these states, or a new one."""
+    folder = args.space or Path("spaces") / args.corpus
+    config = dataclasses.replace(args.fit, seed=args.seed)
+    if not args.refit and (folder / "space.json").exists():
+        space = EmotionSpace.load(folder)
+        same = space.made_of["hash"] == corpus.content_hash and space.emotions == states.emotions
+        if same and space.config == config:
+            print(f"space: {folder} (fitted before)", file=sys.stderr)
+            return space
+        if args.space is not None:
+            raise InputError(
+                f"{folder} was fitted to other states or in another way (corpus {space.made_of['corpus']!r}, emotions "
+                f"{', '.join(space.emotions)}); pass --refit to fit it anew, or name another folder"
+            )
+    space = EmotionSpace.fit(config, states, corpus, verbose=1)
+    space.save(folder)
+    print(f"space: {folder}", file=sys.stderr)
+    return space
+
+
+def overlay(run_: tuple[str, RunFolder, Predictions], space: Map, corpus: Corpus, split: str) -> Overlay:
+    """A run's predictions as states of the space."""
+    name, folder, predictions = run_
+    protocol = folder.read("protocol.json")
+    targets, regression = tuple(protocol["targets"]), protocol["config"]["task"] == "regression"
+    made = Overlay.from_predictions(
+        name,
+        predictions,
+        space,
+        emotions=targets if regression else (),
+        classes=() if regression else targets,
+        transcripts={u.id: u.transcript for u in corpus.utterances},
+        times={u.id: float(u.start) for u in corpus.utterances},
+    )
+    if not len(made):
+        raise InputError(f"{folder.path} has no {split} utterance with a truth; choose another --split")
+    return made
+
+
+def judged(one: Overlay, space: EmotionSpace) -> Diagnosis:
+    """Whether what is overlaid has collapsed."""
+    return diagnose(
+        one.truth,
+        one.predicted,
+        space.emotions,
+        transform=space.model.transform,
+        map_states=space.states,
+        groups=one.groups,
+    )
+
+
+def trajectories(overlays: Sequence[Overlay], groups: Sequence[str], most: int) -> list[TrajectoryGroup]:
+    """The course of dialogues, where runs are overlaid."""
+    return of_groups(overlays, groups, most) if overlays else []
+
+
+def as_json(
+    space: EmotionSpace, found: Mapping[str, Diagnosis], hidden: Sequence[str], peer: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What `--json` holds."""
+    return {
+        "made_of": space.made_of,
+        "fit": dataclasses.asdict(space.config),
+        "emotions": list(space.emotions),
+        **space.quality,
+        "opentsne": None if peer is None else dict(peer),
+        "runs": {name: one.to_json() for name, one in found.items()},
+        "hidden_by_mae": list(hidden),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, Args))

@@ -1,0 +1,169 @@
+"""Parametric t-SNE on Fashion-MNIST: 20,000 images fitted, 5,000 held out, beside openTSNE's fit and transform.
+
+    python -m experiments.parametric_tsne_images --images /usr/share/datasets/fashion-mnist
+    python -m experiments.parametric_tsne_images --images DIR --held-out test --opentsne --json figures.json
+
+The images are those of Debian's package dataset-fashion-mnist (idx files, gzipped; MIT). Settings are chosen on
+`--held-out dev`, the last 5,000 of the training images, and reported on `--held-out test`, 5,000 of the test images;
+PCA to 50 components is fitted to the 20,000. Measures: KL of the fitted map, and of the held-out images the
+accuracy of the nearest fitted image's class on the map (1-NN), trustworthiness T(12), and CPU seconds.
+"""
+
+import dataclasses
+import gzip
+import sys
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from rich.table import Table
+from sklearn.decomposition import PCA
+
+from experiments.command import run, write_json
+from experiments.emotion_space_peer import opentsne_module
+from experiments.printing import console_on
+from mer_jax.data.randomness import stream
+from mer_jax.emotion_space.parametric_tsne import ParametricTSNE
+from mer_jax.emotion_space.quality import nearest_neighbor_accuracy, trustworthiness
+from mer_jax.errors import InputError
+from mer_jax.training.run_folder import provenance
+
+FITTED, HELD_OUT, COMPONENTS = 20_000, 5_000, 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Args:
+    """Fashion-MNIST on a map.
+
+    Args:
+        images: the folder of the idx files.
+        held_out: dev, to choose settings on; test, to report on.
+        steps: of the descent.
+        batch_size: edges of a step.
+        learning_rate: Adam's first.
+        hidden: width of each hidden layer.
+        exaggeration: early exaggeration.
+        opentsne: also openTSNE, where it is installed.
+        seed: of the fit.
+        json: also write the figures to this file.
+    """
+
+    images: Path
+    held_out: Literal["dev", "test"] = "dev"
+    steps: int = 1_300
+    batch_size: int = 2_048
+    learning_rate: float = 1e-2
+    hidden: tuple[int, ...] = (256, 256, 256)
+    exaggeration: float = 4.0
+    opentsne: bool = False
+    seed: int = 0
+    json: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Rows [n, 50] and classes, fitted and held out."""
+
+    rows: np.ndarray
+    classes: np.ndarray
+    new_rows: np.ndarray
+    new_classes: np.ndarray
+
+
+def main(args: Args) -> int:
+    """Images, our map, openTSNE's, a table."""
+    split = read_split(args.images, args.held_out)
+    found = {"ours": ours(args, split)}
+    if args.opentsne:
+        found["openTSNE"] = theirs(split, args.seed)
+    table = Table(
+        title=f"Fashion-MNIST, {FITTED:,} fitted, {HELD_OUT:,} held out ({args.held_out})",
+        title_justify="left",
+    )
+    for column in ("", "KL", "1-NN", "T(12)", "fit, CPU s", "transform, CPU s"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, one in found.items():
+        table.add_row(
+            name,
+            *(f"{one[key]:.3f}" for key in ("kl", "nearest_neighbor", "trustworthiness")),
+            *(f"{one[key]:.1f}" for key in ("fit_cpu_seconds", "transform_cpu_seconds")),
+        )
+    console_on(sys.stdout).print(table)
+    write_json(args.json, {**provenance(), "held_out": args.held_out, "rows": found})
+    return 0
+
+
+def ours(args: Args, split: Split) -> dict[str, Any]:
+    """Fit and transform of our map."""
+    before = time.process_time()
+    model = ParametricTSNE(
+        perplexity=30.0,
+        hidden=args.hidden,
+        max_iter=args.steps,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        early_exaggeration=args.exaggeration,
+        random_state=args.seed,
+        verbose=1,
+    ).fit(split.rows)
+    fitted = time.process_time()
+    places = model.transform(split.new_rows)
+    return _figures(
+        model.kl_divergence_, model.embedding_, places, split, fitted - before, time.process_time() - fitted
+    )
+
+
+def theirs(split: Split, seed: int) -> dict[str, Any]:
+    """Fit and transform of openTSNE with its defaults. Raises InputError where it is not installed."""
+    peer = opentsne_module()
+    before = time.process_time()
+    embedding = peer.TSNE(perplexity=30, random_state=seed, n_jobs=-1).fit(split.rows)
+    fitted = time.process_time()
+    places = np.asarray(embedding.transform(split.new_rows))
+    spent = time.process_time() - fitted
+    return _figures(
+        float(embedding.kl_divergence), np.asarray(embedding), places, split, fitted - before, spent
+    )
+
+
+def _figures(
+    kl: float, places: np.ndarray, new_places: np.ndarray, split: Split, fit: float, transform: float
+) -> dict[str, Any]:
+    return {
+        "kl": float(kl),
+        "nearest_neighbor": nearest_neighbor_accuracy(places, split.classes, new_places, split.new_classes),
+        "trustworthiness": trustworthiness(split.new_rows, new_places),
+        "fit_cpu_seconds": fit,
+        "transform_cpu_seconds": transform,
+    }
+
+
+def read_split(folder: Path, held_out: str) -> Split:
+    """The 20,000 images that are fitted, and those held out, on 50 principal components."""
+    images, classes = _read(folder, "train")
+    order = stream(0, "images").permutation(len(images) - HELD_OUT)[:FITTED]
+    if held_out == "dev":
+        new, new_classes = images[-HELD_OUT:], classes[-HELD_OUT:]
+    else:
+        new, new_classes = (x[:HELD_OUT] for x in _read(folder, "t10k"))
+    pca = PCA(COMPONENTS, random_state=0).fit(images[order])
+    rows, new_rows = (pca.transform(x).astype(np.float32) for x in (images[order], new))
+    return Split(rows, classes[order], new_rows, new_classes)
+
+
+def _read(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images [n, 784] in [0, 1] and classes [n] of a pair of idx files."""
+    found = []
+    for kind, header in (("images-idx3", 16), ("labels-idx1", 8)):
+        path = folder / f"{name}-{kind}-ubyte.gz"
+        if not path.exists():
+            raise InputError(
+                f"{path} does not exist; install dataset-fashion-mnist or name its folder with --images"
+            )
+        found.append(np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=header))
+    return found[0].reshape(len(found[1]), -1).astype(np.float32) / 255, found[1].astype(int)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, Args))

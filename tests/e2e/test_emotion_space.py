@@ -1,0 +1,79 @@
+"""The command: a space of the generated corpus, runs of regression and of classes on it, one page."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments import emotion_predictors, emotion_space
+from mer_jax.evaluation.predictions import Predictions
+
+QUICK = ["--fit.steps", "60", "--fit.hidden", "16", "--fit.mixtures", "0", "--fit.perplexity", "10"]
+
+
+@pytest.fixture
+def command(script, prepared, tmp_path):
+    def call(*argv):
+        where = ["--prepared", str(prepared), "--space", str(tmp_path / "space")]
+        return script(
+            emotion_space,
+            *argv,
+            *where,
+            *QUICK,
+            "--out",
+            str(tmp_path / "page.html"),
+            "--json",
+            str(tmp_path / "s.json"),
+        )
+
+    return call
+
+
+@pytest.fixture
+def a_run(script, prepared, tmp_path):
+    regression = ["--protocol.task", "regression", "--data.modalities", "text"]
+    where = ["--prepared", str(prepared), "--out", str(tmp_path / "runs"), "--name", "ridge"]
+    assert script(emotion_predictors, "ridge", "unimodal_generated", *regression, *where).code == 0
+    return tmp_path / "runs" / "ridge"
+
+
+def test_a_run_is_laid_over_the_space(command, a_run, tmp_path):
+    done = command("generated", str(a_run))
+    assert done.code == 0, done.err
+    said = json.loads((tmp_path / "s.json").read_text())
+    assert {"fit_cpu_seconds", "held_out", "continuous", "path", "kl", "distinct"} <= said.keys()
+    assert 0.5 < said["observed"]["trustworthiness"] <= 1
+    test = Predictions.load(a_run / "predictions.npz").part("test")
+    mae = np.abs(test.intensities - test.predicted_intensities).mean()
+    assert said["runs"]["ridge"]["mae"] == pytest.approx(mae, abs=1e-4)
+    assert said["runs"]["ridge"]["verdict"] in " ".join(done.out.split())
+    page = (tmp_path / "page.html").read_text()
+    for part in ("GENERATED DATA", "id='predictions'", "id='trajectory-1'", "id='diagnosis'", "id='quality'"):
+        assert part in page
+    assert "fitted before" not in done.err
+    again = command("generated")
+    assert "fitted before" in again.err
+
+
+def test_a_space_of_other_states_is_not_reused(command, tmp_path):
+    assert command("generated").code == 0
+    done = command("generated", "--fit.noise", "0")
+    assert done.code == 2
+    assert "pass --refit" in done.err
+
+
+def test_runs_that_do_not_fit_are_named(command, a_run, tmp_path):
+    done = command("generated", str(tmp_path / "nothing"))
+    assert (done.code, "is no finished run" in done.err) == (2, True)
+    protocol = json.loads((a_run / "protocol.json").read_text())
+    protocol["targets"] = ["calm", *protocol["targets"][1:]]
+    (a_run / "protocol.json").write_text(json.dumps(protocol))
+    done = command("generated", str(a_run))
+    assert done.code == 2
+    assert "calm" in done.err
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_corpus_without_emotions_is_named(script, prepared):
+    done = script(emotion_space, "mosi", "--prepared", str(prepared))
+    assert done.code == 2
