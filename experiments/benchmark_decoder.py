@@ -37,7 +37,7 @@ from experiments.benchmark_decoder_cases import (
     training,
     ways,
 )
-from experiments.benchmark_tables import markdown_table, markdown_targets, targets_table
+from experiments.benchmark_tables import at_least, at_most, markdown_table, markdown_targets, targets_table
 from experiments.command import run, write_json
 from experiments.printing import console_on
 from kernels.attention.bench import in_turns, stopwatch, summary
@@ -280,8 +280,7 @@ def _faster(rows: Sequence[Mapping[str, Any]], case: str, bound: float) -> dict[
     fastest = min(own, key=lambda row: row["median_ms"], default=None)
     who = "the fastest torch" if fastest is None else fastest["implementation"]
     value = None if fastest is None else fastest["ratio"]
-    met = None if value is None else value >= bound
-    return _target(f"{case}: {who} / ours", f">= {bound:g} x", value, "x", met)
+    return at_least(f"{case}: {who} / ours", bound, value)
 
 
 def _linear(rows: Sequence[Mapping[str, Any]], feedback: str) -> dict[str, Any]:
@@ -291,13 +290,7 @@ def _linear(rows: Sequence[Mapping[str, Any]], feedback: str) -> dict[str, Any]:
     sizes = sorted((row["width"], row["peak_mib"]) for row in own)
     (w0, m0), (w1, m1) = (sizes[0], sizes[-1]) if len(sizes) > 1 else ((1, 0), (16, 0))
     what = f"memory over many states, feedback {feedback}: MiB at the widest window / at the narrowest"
-    value = m1 / m0 if m0 else None
-    return _target(what, f"<= {w1 / w0:g} x", value, "x", None if value is None else value <= w1 / w0)
-
-
-def _target(what: str, bound: str, value: float | None, unit: str, met: bool | None) -> dict[str, Any]:
-    measured = None if value is None else float(f"{value:.3g}")
-    return {"what": what, "bound": bound, "measured": measured, "unit": unit, "met": met}
+    return at_most(what, w1 / w0, m1 / m0 if m0 else None)
 
 
 def cells(row: Mapping[str, Any]) -> list[str]:

@@ -35,7 +35,7 @@ from experiments.benchmark_attention_peers import (
 from experiments.benchmark_decoder import COLUMNS, cells
 from experiments.benchmark_decoder_cases import check_same
 from experiments.benchmark_memory_fusion_cases import DIMS, RATE, Sizes, training
-from experiments.benchmark_tables import markdown_table, markdown_targets, targets_table
+from experiments.benchmark_tables import at_least, at_most, markdown_table, markdown_targets, targets_table
 from experiments.command import run, write_json
 from experiments.printing import console_on
 from kernels.attention.bench import in_turns, stopwatch, summary
@@ -207,20 +207,13 @@ def _faster(rows: Sequence[Mapping[str, Any]], batch: int, bound: float) -> dict
     fastest = min(own, key=lambda row: row["median_ms"], default=None)
     who = "the fastest torch" if fastest is None else fastest["implementation"]
     value = None if fastest is None else fastest["ratio"]
-    met = None if value is None else value >= bound
-    return _target(f"{_case(batch)}: {who} / ours", f">= {bound:g} x", value, met)
+    return at_least(f"{_case(batch)}: {who} / ours", bound, value)
 
 
 def _at_once(rows: Sequence[Mapping[str, Any]], batch: int) -> dict[str, Any]:
     """Ten seeds in one program against one."""
     found = [row["ratio"] for row in rows if (row["batch"], row["seeds"]) == (batch, 10)]
-    value = found[0] if found else None
-    met = None if value is None else value <= AT_ONCE
-    return _target(f"{_case(batch)}: 10 seeds at once / one", f"<= {AT_ONCE:g} x", value, met)
-
-
-def _target(what: str, bound: str, measured: float | None, met: bool | None) -> dict[str, Any]:
-    return {"what": what, "bound": bound, "measured": measured, "unit": "x", "met": met}
+    return at_most(f"{_case(batch)}: 10 seeds at once / one", AT_ONCE, found[0] if found else None)
 
 
 def show(result: Mapping[str, Any]) -> None:

@@ -6,11 +6,34 @@ from typing import Any
 from rich.table import Table
 
 
+def at_least(what: str, bound: float, value: float | None, unit: str = "x") -> dict[str, Any]:
+    """A target: the value (None where it was not measured) is to be the bound or more."""
+    return _target(what, ">=", bound, value, unit, None if value is None else value >= bound)
+
+
+def at_most(what: str, bound: float, value: float | None, unit: str = "x") -> dict[str, Any]:
+    """A target: the value (None where it was not measured) is to be the bound or less."""
+    return _target(what, "<=", bound, value, unit, None if value is None else value <= bound)
+
+
+def _target(
+    what: str, sign: str, bound: float, value: float | None, unit: str, met: bool | None
+) -> dict[str, Any]:
+    measured = None if value is None else float(f"{value:.4g}")
+    return {
+        "what": what,
+        "bound": f"{sign} {bound:g} {unit}".rstrip(),
+        "measured": measured,
+        "unit": unit,
+        "met": met,
+    }
+
+
 def target_cells(target: Mapping[str, Any]) -> list[str]:
     """A target's line: what, bound, measured, met."""
     if target["measured"] is None:
         return [target["what"], target["bound"], "not measured", ""]
-    measured = f"{target['measured']:g} {target['unit']}"
+    measured = f"{target['measured']:g} {target['unit']}".rstrip()
     return [target["what"], target["bound"], measured, "yes" if target["met"] else "NO"]
 
 

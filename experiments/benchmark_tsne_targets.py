@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from experiments.benchmark_tables import at_least, at_most
+
 Rows = Sequence[Mapping[str, Any]]
 PAIRS = "KL, batch_5120, all pairs"
 DISTINCT = "KL, mosei_distinct_1296x6, all pairs"
@@ -14,22 +16,22 @@ TRANSFORMED = 1_000_000
 def judged(rows: Rows) -> list[dict[str, Any]]:
     """Every target with its value and whether it is met; None for what was not measured."""
     found = [
-        _at_least(f"{case}: scikit-learn / ours", bound, _value(rows, case, "scikit-learn", "ratio"))
+        at_least(f"{case}: scikit-learn / ours", bound, _value(rows, case, "scikit-learn", "ratio"))
         for case, bound in FASTER.items()
     ]
     own = [row["deviation"] for row in rows if row["part"] == "calibration" and row["default"]]
     error = max(own, default=None)
-    found.append(_at_most("largest relative error of the achieved perplexity", PERPLEXITY_ERROR, error, ""))
+    found.append(at_most("largest relative error of the achieved perplexity", PERPLEXITY_ERROR, error, ""))
     found.append(
-        _at_least(f"{PAIRS}: naive autodiff / ours", NAIVE, _value(rows, PAIRS, "naive autodiff", "ratio"))
+        at_least(f"{PAIRS}: naive autodiff / ours", NAIVE, _value(rows, PAIRS, "naive autodiff", "ratio"))
     )
     for name in ("dense", "streamed"):
         peak = _ours(rows, PAIRS, "peak_mib", streamed=name == "streamed")
-        found.append(_at_most(f"{PAIRS}, {name} P: memory beyond P", MEMORY, peak, "MiB"))
-    found.append(_at_most(f"{DISTINCT}: a step", STEP, _ours(rows, DISTINCT, "median_ms"), "ms"))
+        found.append(at_most(f"{PAIRS}, {name} P: memory beyond P", MEMORY, peak, "MiB"))
+    found.append(at_most(f"{DISTINCT}: a step", STEP, _ours(rows, DISTINCT, "median_ms"), "ms"))
     spent = [row["cpu_seconds"] for row in rows if (row["part"], row["n"]) == ("transform", TRANSFORMED)]
     what = f"transform of {TRANSFORMED:,} x 6, 128 x 3: CPU seconds"
-    return [*found, _at_most(what, TRANSFORM, spent[0] if spent else None, "s")]
+    return [*found, at_most(what, TRANSFORM, spent[0] if spent else None, "s")]
 
 
 def _value(rows: Rows, case: str, implementation: str, quantity: str) -> float | None:
@@ -48,17 +50,3 @@ def _ours(rows: Rows, case: str, quantity: str, *, streamed: bool = False) -> fl
 
 def _first(rows: Rows, quantity: str, wanted: Callable[[Mapping[str, Any]], bool]) -> float | None:
     return next((row[quantity] for row in rows if wanted(row)), None)
-
-
-def _at_least(what: str, bound: float, value: float | None) -> dict[str, Any]:
-    return _target(what, f">= {bound:g} x", value, "x", None if value is None else value >= bound)
-
-
-def _at_most(what: str, bound: float, value: float | None, unit: str) -> dict[str, Any]:
-    met = None if value is None else value <= bound
-    return _target(what, f"<= {bound:g} {unit}".rstrip(), value, unit, met)
-
-
-def _target(what: str, bound: str, value: float | None, unit: str, met: bool | None) -> dict[str, Any]:
-    measured = None if value is None else float(f"{value:.3g}")
-    return {"what": what, "bound": bound, "measured": measured, "unit": unit, "met": met}

@@ -28,7 +28,7 @@ from mer_jax.data.examples import make_examples
 from mer_jax.data.prefixes import prefixes
 from mer_jax.emotion_space.predictors import PREDICTORS, Fitted
 from mer_jax.errors import InputError
-from mer_jax.evaluation.findings import stop_on_error
+from mer_jax.evaluation.findings import Finding, stop_on_error
 from mer_jax.evaluation.predictions import Predictions
 from mer_jax.evaluation.timeline import Timeline
 from mer_jax.training.predicting import as_predictions
@@ -65,11 +65,21 @@ def main(args: Args[Any]) -> int:
             "nearest neighbours and ridge regression predict intensities; set --protocol.task regression"
         )
 
-    # Data and protocol: what is compared with what, fixed before anything is fitted.
     setup = set_up(args.experiment, args.prepared, args.data_dir)
     findings = setup.audit()
     print_findings(findings, sys.stderr)
     stop_on_error(findings)
+    folder = RunFolder(args.out / (args.name or f"{kind_of(args.experiment)}_{args.experiment.data.corpus}"))
+    scores = made(setup, folder, findings, overwrite=args.overwrite)
+    print_scores(scores, sys.stdout)
+    print(f"report: {folder.path / 'report.html'}")
+    write_json(args.json, scores)
+    return 0
+
+
+def made(setup: Setup, folder: RunFolder, findings: Sequence[Finding], *, overwrite: bool) -> dict[str, Any]:
+    """Leaves the run folder of the setup's predictor; its scores."""
+    folder.check(record(setup, setup.experiment), resume=False, overwrite=overwrite)
 
     # One predictor per fold, its setting chosen on dev; test is predicted once.
     fitted = [fit(setup, plan) for plan in setup.plans]
@@ -79,8 +89,7 @@ def main(args: Args[Any]) -> int:
     ]
 
     # The run folder; metrics.json, the mark of a finished one, comes last.
-    folder = RunFolder(args.out / (args.name or f"{kind_of(args.experiment)}_{args.experiment.data.corpus}"))
-    folder.start(record(setup, args.experiment), resume=False, overwrite=args.overwrite)
+    folder.start(record(setup, setup.experiment), resume=False, overwrite=overwrite)
     write_setup(setup, folder)
     folder.write_json(
         "tried.json", {p.fold.name: one.tried for p, one in zip(setup.plans, fitted, strict=True)}
@@ -88,11 +97,7 @@ def main(args: Args[Any]) -> int:
     predictions = Predictions.concatenate([part for part, _ in found])
     predictions.save(folder.path / "predictions.npz")
     Timeline.concatenate([part for _, part in found]).save(folder.path / "timeline.npz")
-    scores = finish(setup, folder, predictions, floors_of(setup), findings)
-    print_scores(scores, sys.stdout)
-    print(f"report: {folder.path / 'report.html'}")
-    write_json(args.json, scores)
-    return 0
+    return finish(setup, folder, predictions, floors_of(setup), findings)
 
 
 def fit(setup: Setup, plan: FoldPlan) -> Fitted:

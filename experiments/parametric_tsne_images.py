@@ -1,18 +1,20 @@
 """Parametric t-SNE on Fashion-MNIST: 20,000 images fitted, 5,000 held out, beside openTSNE's fit and transform.
 
-    python -m experiments.parametric_tsne_images --images /usr/share/datasets/fashion-mnist
-    python -m experiments.parametric_tsne_images --images DIR --held-out test --opentsne --json figures.json
+    python -m experiments.parametric_tsne_images
+    python -m experiments.parametric_tsne_images --images DIR --held-out test --json figures.json
 
 The images are those of Debian's package dataset-fashion-mnist (idx files, gzipped; MIT). Settings are chosen on
 `--held-out dev`, the last 5,000 of the training images, and reported on `--held-out test`, 5,000 of the test images;
 PCA to 50 components is fitted to the 20,000. Measures: KL of the fitted map, and of the held-out images the
-accuracy of the nearest fitted image's class on the map (1-NN), trustworthiness T(12), and CPU seconds.
+accuracy of the nearest fitted image's class on the map (1-NN), trustworthiness T(12), and CPU seconds. openTSNE is no
+dependency: where it is not installed it is left out, and the run says so.
 """
 
 import dataclasses
 import gzip
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +22,7 @@ import numpy as np
 from rich.table import Table
 from sklearn.decomposition import PCA
 
+from experiments.benchmark_tables import markdown_table
 from experiments.command import run, write_json
 from experiments.emotion_space_peer import opentsne_module
 from experiments.printing import console_on
@@ -30,6 +33,8 @@ from mer_jax.errors import InputError
 from mer_jax.training.run_folder import provenance
 
 FITTED, HELD_OUT, COMPONENTS = 20_000, 5_000, 50
+FOLDER = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package
+COLUMNS = ("map", "KL", "1-NN", "T(12)", "fit, CPU s", "transform, CPU s")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,19 +49,17 @@ class Args:
         learning_rate: Adam's first.
         hidden: width of each hidden layer.
         exaggeration: early exaggeration.
-        opentsne: also openTSNE, where it is installed.
         seed: of the fit.
         json: also write the figures to this file.
     """
 
-    images: Path
+    images: Path = FOLDER
     held_out: Literal["dev", "test"] = "dev"
     steps: int = 1_300
     batch_size: int = 2_048
     learning_rate: float = 1e-2
     hidden: tuple[int, ...] = (256, 256, 256)
     exaggeration: float = 4.0
-    opentsne: bool = False
     seed: int = 0
     json: Path | None = None
 
@@ -74,24 +77,30 @@ class Split:
 def main(args: Args) -> int:
     """Images, our map, openTSNE's, a table."""
     split = read_split(args.images, args.held_out)
-    found = {"ours": ours(args, split)}
-    if args.opentsne:
-        found["openTSNE"] = theirs(split, args.seed)
+    rows = [ours(args, split), *theirs(split, args.seed)]
     table = Table(
         title=f"Fashion-MNIST, {FITTED:,} fitted, {HELD_OUT:,} held out ({args.held_out})",
         title_justify="left",
     )
-    for column in ("", "KL", "1-NN", "T(12)", "fit, CPU s", "transform, CPU s"):
-        table.add_column(column, justify="right" if column else "left")
-    for name, one in found.items():
-        table.add_row(
-            name,
-            *(f"{one[key]:.3f}" for key in ("kl", "nearest_neighbor", "trustworthiness")),
-            *(f"{one[key]:.1f}" for key in ("fit_cpu_seconds", "transform_cpu_seconds")),
-        )
+    for number, column in enumerate(COLUMNS):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*cells(row))
     console_on(sys.stdout).print(table)
-    write_json(args.json, {**provenance(), "held_out": args.held_out, "rows": found})
+    write_json(args.json, {**provenance(), "held_out": args.held_out, "rows": rows})
     return 0
+
+
+def cells(row: Mapping[str, Any]) -> list[str]:
+    """A line of the table."""
+    faithful = (f"{row[key]:.3f}" for key in ("kl", "nearest_neighbor", "trustworthiness"))
+    spent = (f"{row[key]:.1f}" for key in ("fit_cpu_seconds", "transform_cpu_seconds"))
+    return [row["map"], *faithful, *spent]
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """The content of `--json` as a table for BENCHMARKS.md."""
+    return "\n".join(markdown_table(COLUMNS, [cells(row) for row in result["rows"]]))
 
 
 def ours(args: Args, split: Split) -> dict[str, Any]:
@@ -109,33 +118,37 @@ def ours(args: Args, split: Split) -> dict[str, Any]:
     ).fit(split.rows)
     fitted = time.process_time()
     places = model.transform(split.new_rows)
-    return _figures(
-        model.kl_divergence_, model.embedding_, places, split, fitted - before, time.process_time() - fitted
-    )
+    spent = fitted - before, time.process_time() - fitted
+    name = f"parametric t-SNE, {' x '.join(map(str, args.hidden))}, drawn edges"
+    return _figures(name, model.kl_divergence_, model.embedding_, places, split, spent)
 
 
-def theirs(split: Split, seed: int) -> dict[str, Any]:
-    """Fit and transform of openTSNE with its defaults. Raises InputError where it is not installed."""
-    peer = opentsne_module()
+def theirs(split: Split, seed: int) -> Iterator[dict[str, Any]]:
+    """Fit and transform of openTSNE with its defaults; nothing where it is not installed."""
+    try:
+        peer = opentsne_module()
+    except InputError as error:
+        print(f"without openTSNE: {error}", file=sys.stderr)
+        return
     before = time.process_time()
     embedding = peer.TSNE(perplexity=30, random_state=seed, n_jobs=-1).fit(split.rows)
     fitted = time.process_time()
     places = np.asarray(embedding.transform(split.new_rows))
-    spent = time.process_time() - fitted
-    return _figures(
-        float(embedding.kl_divergence), np.asarray(embedding), places, split, fitted - before, spent
-    )
+    spent = fitted - before, time.process_time() - fitted
+    name, kl = f"openTSNE {peer.__version__}", float(embedding.kl_divergence)
+    yield _figures(name, kl, np.asarray(embedding), places, split, spent)
 
 
 def _figures(
-    kl: float, places: np.ndarray, new_places: np.ndarray, split: Split, fit: float, transform: float
+    name: str, kl: float, places: np.ndarray, new_places: np.ndarray, split: Split, spent: tuple[float, float]
 ) -> dict[str, Any]:
     return {
+        "map": name,
         "kl": float(kl),
         "nearest_neighbor": nearest_neighbor_accuracy(places, split.classes, new_places, split.new_classes),
         "trustworthiness": trustworthiness(split.new_rows, new_places),
-        "fit_cpu_seconds": fit,
-        "transform_cpu_seconds": transform,
+        "fit_cpu_seconds": spent[0],
+        "transform_cpu_seconds": spent[1],
     }
 
 
@@ -159,7 +172,7 @@ def _read(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
         path = folder / f"{name}-{kind}-ubyte.gz"
         if not path.exists():
             raise InputError(
-                f"{path} does not exist; install dataset-fashion-mnist or name its folder with --images"
+                f"{path} does not exist; install Debian's dataset-fashion-mnist or name a folder of these files with --images"
             )
         found.append(np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=header))
     return found[0].reshape(len(found[1]), -1).astype(np.float32) / 255, found[1].astype(int)

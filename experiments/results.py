@@ -16,27 +16,15 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tyro
 
-from experiments import (
-    benchmark_attention,
-    benchmark_decoder,
-    benchmark_memory_fusion,
-    benchmark_significance,
-    benchmark_training,
-    benchmark_tsne,
-    compare,
-    compare_alignments,
-    m3er_ablation,
-    multiplicative_loss,
-    prepare_data,
-)
+from experiments import prepare_data
 from experiments.command import data_dir_from_environment, parse, run
+from experiments.studies import BENCHMARKS, CEILING, STUDIES, VECTORS, Benchmark, Study
 from mer_jax.data.corpus import load
 from mer_jax.errors import InputError, nearest
 from mer_jax.evaluation.ceiling import human_ceiling
@@ -48,131 +36,6 @@ from mer_jax.training.run_folder import provenance, read_json
 ROOT = Path(__file__).parents[1]
 FILES = ("BENCHMARKS.md", "README.md")
 SHOWN_VERSIONS = ("python", "jax", "flax", "optax", "numpy", "scikit-learn")
-MODALITIES = (
-    "unimodal:data.modalities=text",
-    "unimodal:data.modalities=audio",
-    "unimodal:data.modalities=face",
-)
-GENERATED = (
-    "early_fusion_generated",
-    "late_fusion_generated",
-    *(m.replace(":", "_generated:") for m in MODALITIES),
-)
-RECIPE = ":data.modalities=audio,face:model.clock=audio:model.hidden=64,32:model.dense=64,64:model.dropout=.3:training.epochs=40:protocol.split=official:protocol.resample_by=dialogue"
-PLANTED = ("--options.preset", "complementary", "--options.noise-text", "1.5", "--options.dialogues", "300")
-
-FEWER_STEPS = ":training.batch-size=128:training.optimizer.learning-rate="
-LAGGED = (
-    *("--base", f"lexico_acoustic_generated{FEWER_STEPS}2e-3:training.epochs=16", "--scores", "general"),
-    *("--questions", "--beside"),
-    *(f"{name}{FEWER_STEPS}3e-3:training.epochs=12:model.hidden=32" for name in (
-        "dual_recurrent_generated", "late_fusion_generated:model.cell=gru",
-        "unimodal_generated:model.cell=gru:data.modalities=text",
-    )),
-)  # fmt: skip
-QUIET = ("--options.noise-measured", ".1", "--options.speaker-effect", ".1")
-PLANTED_LAG = (
-    *("--options.preset", "lagged", "--options.dialogues", "1500", "--options.speakers", "100"),
-    *(*QUIET, "--options.dead-text", "0", "--options.dead-audio", "0"),
-)
-RAW = "model.front.filters=4,8:training.epochs=15"
-
-BRIEF = (
-    *("--options.preset", "bad_modality", "--options.words", "1", "3", "--options.dialogues", "200"),
-    "--options.bad-splits",
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Study:
-    """One comparison: its corpus, the raw folder it needs ("" for none), how it is prepared.
-
-    systems: what `script` is given after the corpus.
-    """
-
-    name: str
-    systems: tuple[str, ...]
-    seeds: int
-    needs: str = ""
-    metric: str = ""
-    corpus: str = ""
-    options: tuple[str, ...] = ()
-    script: Any = compare
-
-
-STUDIES = (
-    Study("generated", GENERATED, 5),
-    Study("complementary", GENERATED, 5, options=PLANTED),
-    Study("redundant", GENERATED, 5, options=("--options.preset", "redundant")),
-    Study("lagged", LAGGED, 10, options=PLANTED_LAG, script=compare_alignments),
-    Study(
-        "recipe",
-        tuple(f"early_fusion_crema_d{kind}{RECIPE}" for kind in ("", "_original")),
-        3,
-        corpus="generated",
-    ),
-    Study(
-        "mosi",
-        (
-            "early_fusion",
-            "late_fusion",
-            *(f"unimodal:data.modalities={m}" for m in ("text", "audio", "video")),
-        ),
-        10,
-        needs="mosi",
-    ),
-    Study(
-        "mmmo",
-        ("early_fusion", "late_fusion", "unimodal", "unimodal:data.modalities=video"),
-        10,
-        needs="mmmo",
-    ),
-    Study(
-        "emodb",
-        ("unimodal:data.modalities=mfcc", "unimodal:data.modalities=log_mel"),
-        3,
-        needs="emodb",
-        metric="balanced_accuracy",
-    ),
-    Study(
-        "emodb_by_speaker",
-        ("unimodal:data.scaling=speaker",),
-        3,
-        needs="emodb",
-        metric="balanced_accuracy",
-        corpus="emodb",
-    ),
-    Study(
-        "emodb_speech",
-        (
-            "lexico_acoustic",
-            f"lexico_acoustic:data.modalities=words,waveform:model.auxiliary=waveform:{RAW}",
-            "dual_recurrent",
-            "unimodal:data.modalities=log_mel:model.cell=gru",
-            f"unimodal:data.modalities=waveform:model.cell=gru:{RAW}",
-            "unimodal:data.modalities=words:model.cell=gru:data.vocabulary=128",
-        ),
-        3,
-        needs="emodb",
-        metric="balanced_accuracy",
-        corpus="emodb",
-    ),
-    Study("m3er", ("--base", "m3er_generated"), 10, corpus="brief", options=BRIEF, script=m3er_ablation),
-    Study("m3er_mosi", ("--snr-db", "0"), 10, needs="mosi", corpus="mosi", script=m3er_ablation),
-    Study("m3er_mmmo", ("--snr-db", "0"), 10, needs="mmmo", corpus="mmmo", script=m3er_ablation),
-    Study("beta", ("--base", "m3er_generated"), 3, corpus="brief", options=BRIEF, script=multiplicative_loss),
-)
-CEILING = Study("ceiling", (), 0, needs="crema_d", corpus="crema_d_votes")
-BENCHMARKS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
-    "steps": (benchmark_training, ()),
-    "steps_given_back": (benchmark_training, ("--host-memory", "given_back")),
-    "significance": (benchmark_significance, ()),
-    "attention": (benchmark_attention, ()),
-    "decoder": (benchmark_decoder, ()),
-    "memory": (benchmark_memory_fusion, ()),
-    "tsne": (benchmark_tsne, ()),
-}
-WITH_TORCH = ("steps", "steps_given_back", "attention", "decoder", "memory")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,6 +49,7 @@ class Args:
         data_dir: raw data of the real sets; default MER_DATA.
         torch_python: an interpreter with torch, for the benchmarks of steps, attention, the decoder
             and the memory; empty: without.
+        vectors: word vectors (GloVe 6B 50-d), for the table of emotions from words; empty: without it.
     """
 
     names: tyro.conf.Positional[tuple[str, ...]] = ()
@@ -193,6 +57,7 @@ class Args:
     prepared: Path = Path("prepared")
     data_dir: Path | None = dataclasses.field(default_factory=data_dir_from_environment)
     torch_python: str = ""
+    vectors: str = ""
 
 
 def main(args: Args) -> int:
@@ -209,9 +74,11 @@ def main(args: Args) -> int:
             left_out.append(study.name)
         elif study.name in wanted:
             put(study.name, timed(lambda study=study: comparison(study, args)))
-    for name, (module, argv) in BENCHMARKS.items():
-        if name in wanted:
-            put(name, timed(lambda name=name, module=module, argv=argv: benchmark(name, module, argv, args)))
+    for name, one in BENCHMARKS.items():
+        if name in wanted and one.needs and not raw(one, args):
+            left_out.append(name)
+        elif name in wanted:
+            put(name, timed(lambda name=name, one=one: benchmark(name, one, args)))
     if "ceiling" in wanted and not at_hand(CEILING, args):
         left_out.append("ceiling")
     elif "ceiling" in wanted:
@@ -219,7 +86,7 @@ def main(args: Args) -> int:
     put("summary", summary(args))
     if left_out:
         print(
-            f"left out, because their raw data are not below --data-dir: {', '.join(left_out)}",
+            f"left out, because data they read are missing (raw sets below --data-dir, --vectors): {', '.join(left_out)}",
             file=sys.stderr,
         )
     print(f"README.md and BENCHMARKS.md written, {(time.perf_counter() - started) / 60:.1f} min")
@@ -228,16 +95,20 @@ def main(args: Args) -> int:
 
 def at_hand(study: Study, args: Args) -> bool:
     """Whether what the study needs is prepared or can be."""
-    prepared = (args.prepared / (study.corpus or study.name)).exists()
-    return (
-        prepared or not study.needs or (args.data_dir is not None and (args.data_dir / study.needs).exists())
-    )
+    if any(VECTORS in system for system in study.systems) and not args.vectors:
+        return False
+    return (args.prepared / (study.corpus or study.name)).exists() or not study.needs or raw(study, args)
+
+
+def raw(needing: Study | Benchmark, args: Args) -> bool:
+    """Whether the folder that is needed is there, which may lie outside the data directory."""
+    return ((args.data_dir or Path()) / needing.needs).exists()
 
 
 def comparison(study: Study, args: Args) -> str:
     """Prepares the corpus where it is not yet, compares, and gives the section's text."""
     corpus = study.corpus or study.name
-    prepare = ["generated", "--name", corpus, *study.options] if not study.needs else [study.needs]
+    prepare = ["generated", "--name", corpus, *study.options] if not study.needs else [corpus]
     said = []
     if study.options or not (args.prepared / corpus).exists():
         said.append(shown("prepare_data", prepare, study))
@@ -248,7 +119,8 @@ def comparison(study: Study, args: Args) -> str:
     argv += ["--metric", study.metric] if study.metric else []
     argv += ["--name", f"compare-{study.name}"]
     places = ["--out", str(args.out), "--prepared", str(args.prepared)]
-    study.script.main(parse(study.script.Args, [*argv, *places]))
+    given = [word.replace(VECTORS, args.vectors) for word in argv]
+    study.script.main(parse(study.script.Args, [*given, *places]))
     table = (args.out / f"compare-{study.name}" / "table.md").read_text()
     name = study.script.__name__.rpartition(".")[2]
     return "\n".join(["```sh", *said, shown(name, argv, study), "```", "", table])
@@ -280,16 +152,20 @@ def ceiling(args: Args) -> str:
     return "\n".join(lines)
 
 
-def benchmark(name: str, module: Any, argv: Sequence[str], args: Args) -> str:
+def benchmark(name: str, one: Benchmark, args: Args) -> str:
     """Runs a benchmark in a process of its own, which nothing before it has touched, and gives its table."""
-    path = args.out / f"{name}.json"
-    own = ["--torch-python", args.torch_python] if name in WITH_TORCH and args.torch_python else []
-    words = ["-m", module.__name__, *argv]
-    done = subprocess.run([sys.executable, *words, *own, "--json", str(path)], check=False)
+    path, said = args.out / f"{name}.json", ["-m", one.script.__name__, *one.argv]
+    given = list(said)
+    if one.torch and args.torch_python:
+        given += ["--torch-python", args.torch_python]
+        said += ["--torch-python", "PYTHON_WITH_TORCH"]
+    if one.corpus:
+        given += ["--prepared", str(args.prepared), "--data-dir", str(args.data_dir)]
+        said += ["--data-dir", "DATA"]
+    done = subprocess.run([sys.executable, *given, "--json", str(path)], check=False)
     if done.returncode:
-        raise InputError(f"python {' '.join(words)} failed with exit code {done.returncode}")
-    told = [*words, *(["--torch-python", "PYTHON_WITH_TORCH"] if own else [])]
-    return f"```sh\npython {' '.join(told)}\n```\n\n{module.markdown(json.loads(path.read_text()))}"
+        raise InputError(f"python {' '.join(said)} failed with exit code {done.returncode}")
+    return f"```sh\npython {' '.join(said)}\n```\n\n{one.script.markdown(json.loads(path.read_text()))}"
 
 
 def shown(script: str, argv: Sequence[str], study: Study) -> str:

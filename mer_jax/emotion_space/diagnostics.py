@@ -103,7 +103,7 @@ def diagnose(
     """Measures and a verdict of one model's predictions.
 
     Args:
-        truth: [n, E] intensities; above 0 an emotion is present.
+        truth: [n, E] intensities; above 0 an emotion is present (see `separation.presence`).
         predicted: [n, E] of the same rows, in the same units.
         emotions: their names.
         transform: from states [n, E] to points of a map [n, 2]; None: `reach` is left out.

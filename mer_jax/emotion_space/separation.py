@@ -1,6 +1,6 @@
 """Which emotions predictions tell apart, and in how many dimensions.
 
-Whether an emotion is present (intensity above 0) is to be seen from its predicted intensity: the
+Whether an emotion is present (see `presence`) is to be seen from its predicted intensity: the
 area under the ROC curve, .5 for none. A model that knows one thing alone, such as how happy
 somebody is, can reach a good area for every emotion, by predicting less of each as happiness
 rises; so the strongest axis is taken out of the predictions, and the areas are taken again.
@@ -13,6 +13,7 @@ import numpy as np
 import scipy.stats
 
 FEWEST = 5
+HARDLY_ANYONE = 0.1
 TOLD = 0.6
 TOLD_BEYOND = 0.55
 SURE = 3.0
@@ -73,15 +74,22 @@ class Dimensions:
     count: int
 
 
+def presence(truth: np.ndarray) -> np.ndarray:
+    """[n, E] bool, where each emotion is present: above 0, or, of an emotion that fewer than a tenth of the
+    rows are without (intensities of a slider hardly ever are 0), above its median."""
+    everywhere = (truth <= 0).mean(axis=0) < HARDLY_ANYONE
+    return truth > np.where(everywhere, np.median(truth, axis=0), 0.0)
+
+
 def dimensions(truth: np.ndarray, predicted: np.ndarray, groups: np.ndarray | None = None) -> Dimensions:
-    """Takes axis after axis out of `predicted` [n, E] until it tells nothing of `truth` [n, E] > 0.
+    """Takes axis after axis out of `predicted` [n, E] until it tells nothing of the `presence` of `truth` [n, E].
 
     An axis is the first canonical variate of what is left of the predictions with the truth
     (Hotelling 1936), so that noise in the predictions, however it is shared out, does not
     count as a dimension. With it go its curves, polynomials of its ranks up to the fifth degree:
     a bent line is one dimension.
     """
-    present, left = truth > 0, predicted
+    present, left = presence(truth), predicted
     spread = predicted.std(axis=0)
     stages, axes, count = [], [], None
     for number in range(truth.shape[1] + 1):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments import diagnose, emotion_predictors, evaluate, predict, timeline
+from experiments import compare_predictors, diagnose, emotion_predictors, evaluate, predict, timeline
 from mer_jax.evaluation.predictions import Predictions
 from mer_jax.evaluation.timeline import Timeline
 
@@ -113,3 +113,40 @@ def test_bad_input_is_one_line(script, argv, message):
     done = script(emotion_predictors, *argv)
     assert done.code == 2
     assert message in done.err
+
+
+def test_networks_and_predictors_are_compared(script, prepared, tmp_path):
+    network = "unimodal:protocol.task=regression:data.modalities=text:training.epochs=2:model.hidden=6"
+    where = [
+        "--prepared",
+        str(prepared),
+        "--out",
+        str(tmp_path),
+        "--name",
+        "c",
+        "--json",
+        str(tmp_path / "j"),
+    ]
+    done = script(compare_predictors, "generated", network, "ridge", "--seeds", "2", *where)
+    assert done.code == 0, done.err
+    rows = {row["name"]: row["runs"] for row in json.loads((tmp_path / "j").read_text())["rows"]}
+    (own,) = (runs for name, runs in rows.items() if name.startswith("unimodal"))
+    assert (len(own), len(rows["ridge"])) == (2, 1)
+    test = Predictions.load(tmp_path / "c" / "ridge" / "predictions.npz").part("test")
+    mae = np.abs(test.intensities - test.predicted_intensities).mean()
+    assert rows["ridge"][0]["mae"] == pytest.approx(mae, abs=1e-4)
+    table = (tmp_path / "c" / "table.md").read_text()
+    assert f"| ridge | {mae:.3f} |".replace("0.", ".") in table
+    assert rows["ridge"][0]["verdict"] in table
+    assert "| floor: median |" in table
+
+
+def test_a_comparison_without_intensities_is_refused(script, prepared, tmp_path):
+    where = ["--prepared", str(prepared), "--out", str(tmp_path / "runs")]
+    for systems, message in (
+        (("ridge",), "at least one network"),
+        (("unimodal", "ridge"), "task=regression"),
+    ):
+        done = script(compare_predictors, "generated", *systems, *where)
+        assert (done.code, message in done.err) == (2, True)
+    assert not (tmp_path / "runs").exists()

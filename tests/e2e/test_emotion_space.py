@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from experiments import emotion_predictors, emotion_space
+from experiments import benchmark_emotion_space, emotion_predictors, emotion_space
+from mer_jax.emotion_space.space import SpaceConfig
 from mer_jax.evaluation.predictions import Predictions
 
 QUICK = ["--fit.steps", "60", "--fit.hidden", "16", "--fit.mixtures", "0", "--fit.perplexity", "10"]
@@ -74,6 +75,35 @@ def test_runs_that_do_not_fit_are_named(command, a_run, tmp_path):
     assert not (tmp_path / "page.html").exists()
 
 
-def test_a_corpus_without_emotions_is_named(script, prepared):
+def test_a_corpus_that_is_not_there_is_named(script, prepared, monkeypatch):
+    monkeypatch.delenv("MER_DATA", raising=False)
     done = script(emotion_space, "mosi", "--prepared", str(prepared))
-    assert done.code == 2
+    assert (done.code, "'mosi' is not prepared" in done.err) == (2, True)
+
+
+def test_the_space_is_benchmarked_over_seeds(script, prepared, tmp_path, monkeypatch):
+    quick = SpaceConfig(steps=40, hidden=(16,), perplexity=10.0, noise=0.0)
+    named = [("default, seed 0", quick), ("smooth", quick)]
+    monkeypatch.setattr(benchmark_emotion_space, "settings", lambda seeds: named)
+    monkeypatch.setattr(benchmark_emotion_space, "JUDGED", "generated")
+    path = tmp_path / "b.json"
+    done = script(benchmark_emotion_space, "generated", "--prepared", str(prepared), "--json", str(path))
+    assert done.code == 0, done.err
+    assert "(GENERATED)" in done.out
+    found = json.loads(path.read_text())
+    first, second, *_ = found["rows"]
+    assert first["continuous"] == second["continuous"]
+    judged = {one["what"]: one for one in found["targets"]}
+    step = judged["longest step of a path, median / radius: smooth"]
+    assert step["measured"] == pytest.approx(first["path"]["longest_step"], rel=1e-3)
+    assert step["met"] == (first["path"]["longest_step"] <= 0.045)
+    table = benchmark_emotion_space.markdown(found)
+    assert f"| {first['continuous']['trustworthiness']:.3f} | {first['path']['longest_step']:.3f} |" in table
+
+
+def test_every_setting_is_named_by_what_sets_it_apart():
+    names = dict(benchmark_emotion_space.settings(2))
+    assert list(names)[:2] == ["default, seed 0", "default, seed 1"]
+    assert names["default, seed 1"] == SpaceConfig(seed=1)
+    assert "noise 0.6" in list(names)[2]
+    assert names[list(names)[2]] == benchmark_emotion_space.SMOOTH

@@ -31,6 +31,7 @@ PLANTED = [
     ("two emotions, noisy", "narrow", "covers two of the six emotions (happiness and sadness)"),
     ("one axis and a little", "flat", "hardly leaves the axis of happiness: effective rank 1."),
 ]
+COLLAPSED = {kind for kind, _, _ in PLANTED}
 HONEST = [
     ("truth", "sound"),
     ("truth and noise", "sound"),
@@ -41,6 +42,7 @@ HONEST = [
     ("regression, R2 = .15", "shrunk"),
     ("regression, R2 = .4 and .1", "shrunk"),
 ]
+VERDICTS = {kind: verdict for kind, verdict, *_ in [*PLANTED, *HONEST]}
 
 
 def diagnosed(kind, seed=0, rows=600, **options):
@@ -70,6 +72,14 @@ def test_an_honest_model_is_not_accused(kind, verdict, seed):
     found = diagnosed(kind, seed, groups=VIDEOS)
     assert (found.kind, found.collapsed) == (verdict, False), found.verdict
     assert len(found.told) >= 4
+
+
+@pytest.mark.parametrize("kind", ["one axis", "pure noise", "truth and noise", "regression, R2 = .3"])
+def test_where_no_emotion_is_ever_absent_models_are_judged_alike(kind):
+    """As on a slider: no intensity is 0."""
+    truth = true_states(600) + np.random.default_rng(3).uniform(0.05, 0.2, (600, 6))
+    found = diagnose(truth, predictions(kind, truth), EMOTIONS, groups=VIDEOS)
+    assert (found.kind, found.collapsed) == (VERDICTS[kind], kind in COLLAPSED)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -5,7 +5,7 @@ import pytest
 from sklearn.cross_decomposition import CCA
 from sklearn.metrics import roc_auc_score
 
-from mer_jax.emotion_space.separation import dimensions, separation, strongest_axis
+from mer_jax.emotion_space.separation import dimensions, presence, separation, strongest_axis
 from tests.emotion_space.intensities import predictions, true_states
 
 
@@ -69,3 +69,11 @@ def test_dimensions_do_not_depend_on_the_units_of_predictions():
     plain = dimensions(truth, predicted)
     assert mixed.count == plain.count
     assert [s.auc for s in mixed.beyond] == pytest.approx([s.auc for s in plain.beyond])
+
+
+def test_present_is_above_zero_or_where_nobody_is_without_it_above_the_median():
+    rare = np.array([0, 0, 0, 0, 0.3, 1.0])
+    everywhere = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 2.0])
+    constant = np.full(6, 0.7)
+    found = presence(np.stack([rare, everywhere, constant], axis=1))
+    np.testing.assert_array_equal(found.T, [[0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0]])

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments import compare, prepare_data, results
+from experiments import benchmark_significance, compare, prepare_data, results
 from experiments.command import parse, run
-from experiments.results import BENCHMARKS, CEILING, STUDIES, Study
+from experiments.studies import BENCHMARKS, CEILING, STUDIES, Benchmark, Study
 from mer_jax.errors import InputError
 from mer_jax.evaluation.comparison_tables import markdown
 from tests.evaluation.contenders import compared
@@ -78,7 +78,7 @@ def test_a_studys_systems_are_ones_that_can_be_compared(study):
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
 def test_a_studys_corpus_can_be_prepared_and_its_command_be_typed(study):
     corpus = study.corpus or study.name
-    prepare = [study.needs] if study.needs else ["generated", "--name", corpus, *study.options]
+    prepare = [corpus] if study.needs else ["generated", "--name", corpus, *study.options]
     asked = prepare_data.parse(prepare)
     assert (asked.name or asked.corpus) == corpus
     argv = [
@@ -141,7 +141,10 @@ def test_an_unknown_table_suggests_the_nearest_and_nothing_is_made(made, pages):
 def test_without_its_raw_data_a_study_is_left_out_in_words_and_keeps_its_table(made, pages):
     code, said = made("mosi", "ceiling")
     assert code == 0
-    assert "left out, because their raw data are not below --data-dir: mosi, ceiling" in said.err
+    assert (
+        "left out, because data they read are missing (raw sets below --data-dir, --vectors): mosi, ceiling"
+        in said.err
+    )
     assert page(pages) == BENCHMARK_PAGE
     assert not (pages / "out").exists()
     assert not (pages / "prepared").exists()
@@ -176,13 +179,13 @@ def test_a_studys_section_is_command_table_and_where_it_was_made(made, pages, mo
     code, said = made("tiny")
     assert code == 0, said.err
     prepared, called = compared_already
-    assert prepared == ["raw", "--data-dir", str(pages / "data-dir"), "--out", str(pages / "prepared")]
+    assert prepared == ["tiny", "--data-dir", str(pages / "data-dir"), "--out", str(pages / "prepared")]
     assert (called.corpus, called.systems) == ("tiny", TINY.systems)
     assert (called.seeds, called.metric, called.name) == (4, "macro_f1", "compare-tiny")
     assert (called.out, called.prepared) == (pages / "out", pages / "prepared")
     section = page(pages).partition("<!-- results:tiny -->\n")[2].partition("\n<!-- /results:tiny -->")[0]
     assert section.startswith(
-        "```sh\npython -m experiments.prepare_data raw --data-dir DATA\n"
+        "```sh\npython -m experiments.prepare_data tiny --data-dir DATA\n"
         "python -m experiments.compare tiny early_fusion_generated unimodal_generated:seed=3 --seeds 4 "
         "--metric macro_f1 --name compare-tiny --data-dir DATA\n```\n"
     )
@@ -211,7 +214,7 @@ def test_a_summary_keeps_the_rows_of_what_is_not_at_hand(made, pages, monkeypatc
     (pages / "prepared" / "tiny").mkdir(parents=True)
     code, said = made("tiny", "mosi")
     assert code == 0, said.err
-    assert "--data-dir: mosi" in said.err
+    assert "--vectors): mosi" in said.err
     table = page(pages, "README.md").partition("results:summary -->\n")[2].partition("\n<!--")[0].splitlines()
     assert [table[2], table[4]] == old[:2]
     assert table[3].startswith("| tiny (GENERATED) |")
@@ -220,9 +223,19 @@ def test_a_summary_keeps_the_rows_of_what_is_not_at_hand(made, pages, monkeypatc
 
 def test_a_benchmark_that_fails_is_named(made, pages, monkeypatch):
     monkeypatch.setattr(
-        results, "BENCHMARKS", {"tiny": (results.benchmark_significance, ("--no-such-flag",))}
+        results, "BENCHMARKS", {"tiny": Benchmark(benchmark_significance, ("--no-such-flag",))}
     )
     code, said = made("tiny")
     assert code == 2
     assert "-m experiments.benchmark_significance --no-such-flag failed with exit code 2" in said.err
+    assert page(pages) == BENCHMARK_PAGE
+
+
+def test_a_benchmark_whose_files_are_missing_is_left_out(made, pages, monkeypatch):
+    monkeypatch.setattr(
+        results, "BENCHMARKS", {"tiny": Benchmark(benchmark_significance, needs="no_such_folder")}
+    )
+    code, said = made("tiny")
+    assert code == 0
+    assert "--vectors): tiny" in said.err
     assert page(pages) == BENCHMARK_PAGE
