@@ -10,6 +10,7 @@ RUN = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 
 DATA ?= $(MER_DATA)
+WORKERS ?= --numprocesses auto --maxprocesses 8 --dist loadfile
 
 .PHONY: env native kernels-aot demo test test-all results lint format clean
 
@@ -44,10 +45,10 @@ demo: env
 	@echo "open runs/demo/report.html in a browser (the data are generated)"
 
 test: env
-	$(RUN) -m pytest -m "not slow"
+	$(RUN) -m pytest -m "not slow" $(WORKERS)
 
 test-all: env
-	$(RUN) -m pytest
+	$(RUN) -m pytest $(WORKERS)
 
 results: env
 	$(RUN) -m experiments.results $(if $(DATA),--data-dir "$(DATA)")

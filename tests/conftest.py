@@ -1,18 +1,35 @@
-"""Tests run strict: four virtual devices, no silent promotion of types or ranks."""
+"""Tests run strict: four virtual devices, no silent promotion of types or ranks.
+
+Programs are compiled once for all of a session's processes: the workers of `pytest -n` and the scripts that
+tests start share a folder of compiled programs, which is made anew each time.
+"""
 
 import os
+import shutil
+import tempfile
 
 os.environ["JAX_PLATFORMS"] = os.environ.get("JAX_PLATFORMS", "cpu")
 FAST_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 os.environ["XLA_FLAGS"] = " ".join(
     [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=4", FAST_TO_COMPILE]
 )
+OWN_PROGRAMS = "JAX_COMPILATION_CACHE_DIR" not in os.environ  # workers find their controller's
+if OWN_PROGRAMS:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="mer_jax_programs_")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_unconfigure():
+    """The last thing: the folder of programs goes."""
+    if OWN_PROGRAMS:
+        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
