@@ -16,6 +16,7 @@ import tyro
 from rich.table import Table
 
 from experiments.command import run, write_json
+from experiments.emotion_space_tables import diagnosis_table
 from experiments.printing import console_on
 from mer_jax.emotion_space.diagnostics import Diagnosis, diagnose_run
 from mer_jax.emotion_space.verdicts import compare_verdicts
@@ -50,7 +51,8 @@ def main(args: Args) -> int:
     found = {path.name: diagnose_run(path, args.split) for path in args.runs}
     hidden = [*compare_verdicts(found), *better_constants(args.runs[0], found, args.split)]
     console = console_on(sys.stdout)
-    console.print(overall(found, args.split))
+    title = f"has a system collapsed? {args.split}, n = {next(iter(found.values())).n}"
+    console.print(diagnosis_table(found, title))
     console.print(by_emotion(found))
     for name, one in found.items():
         console.print(f"- {name}: {one.verdict}", markup=False)
@@ -69,26 +71,6 @@ def better_constants(path: Path, found: Mapping[str, Diagnosis], split: str) -> 
         worse = [run for run, one in found.items() if "mae" in floor and floor["mae"] < one.mae]
         if worse:
             yield f"the train {name}, a constant, has a lower MAE ({floor['mae']:.3f}) than {', '.join(worse)}"
-
-
-def overall(found: Mapping[str, Diagnosis], split: str) -> Table:
-    """A line per run."""
-    table = Table(title=f"{split}, n = {next(iter(found.values())).n}", title_justify="left")
-    table.add_column("run", overflow="fold")
-    for name in ("MAE", "MSE", "CCC", "variance", "rank", "axes told", "energy ratio"):
-        table.add_column(name, justify="right")
-    for name, one in found.items():
-        table.add_row(
-            name,
-            f"{one.mae:.3f}",
-            f"{one.mse:.3f}",
-            _number(one.ccc),
-            _number(one.variance_ratio),
-            f"{one.effective_rank:.1f} of {one.true_effective_rank:.1f}",
-            f"{one.dimensions} of {one.true_dimensions}",
-            "-" if one.energy is None or one.energy.ratio is None else f"{one.energy.ratio:.1f}",
-        )
-    return table
 
 
 def by_emotion(found: Mapping[str, Diagnosis]) -> Table:

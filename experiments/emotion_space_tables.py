@@ -1,4 +1,4 @@
-"""What `emotion_space` prints: the tables of its page, on the terminal."""
+"""What `emotion_space` and `diagnose` print: the tables of the page, on the terminal."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -25,9 +25,9 @@ def quality_table(space: EmotionSpace, peer: Mapping[str, Any] | None) -> Table:
     return _table(f"the map of {space.made_of['corpus']}", head, quality_rows(space.quality, peer))
 
 
-def diagnosis_table(found: Mapping[str, Diagnosis]) -> Table:
+def diagnosis_table(found: Mapping[str, Diagnosis], title: str = "has a system collapsed?") -> Table:
     """A line per run."""
-    return _table("has a system collapsed?", DIAGNOSIS_HEAD, diagnosis_rows(found))
+    return _table(title, DIAGNOSIS_HEAD, diagnosis_rows(found))
 
 
 def perceived_table(people: Sequence[Overlay], space: Map) -> Table:

@@ -13,6 +13,7 @@ QUALITY_HEAD = ("", "ours", "openTSNE")
 DIAGNOSIS_HEAD = (
     "",
     "MAE",
+    "MSE",
     "CCC",
     "variance",
     "effective rank",
@@ -51,6 +52,7 @@ def diagnosis_rows(found: Mapping[str, Diagnosis]) -> list[tuple[str, ...]]:
         (
             name,
             f"{one.mae:.3f}",
+            f"{one.mse:.3f}",
             _number(one.ccc),
             _number(one.variance_ratio),
             f"{one.effective_rank:.1f} of {one.true_effective_rank:.1f}",
