@@ -37,6 +37,7 @@ from mer_jax.training.run_folder import RunFolder, provenance
 
 FLOORS = ("linear", "mean", "median")
 ERRORS = ("mae", "mse", "ccc")
+OVERALL = ("predictor", "MAE", "MSE", "CCC", "variance kept", "effective rank", "emotions told")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,28 +70,38 @@ def main(args: Args) -> int:
             "predictors of intensities are compared; set protocol.task=regression in each network"
         )
     folder = args.out / (args.name or f"predictors-{args.corpus}")
-    store, made = RunStore(args.out), dict[str, list[RunFolder]]()
-    for system, setup in zip(networks, setups, strict=True):
-        made[system.name], _ = store.runs(setup, system.stem, args.seeds, args.memory_gib, print_audit)
-    for kind in (name for name in args.systems if name in PREDICTORS):
-        made[kind] = [predictor(kind, setups[0], folder / kind, args)]
+    made = runs(args, networks, setups, folder)
 
-    found = {name: [diagnose_run(one.path) for one in runs] for name, runs in made.items()}
-    rows = [Row(name, [one.to_json() for one in runs]) for name, runs in found.items()]
+    found = {name: [diagnose_run(one.path) for one in own] for name, own in made.items()}
+    rows = [Row(name, [one.to_json() for one in own]) for name, own in found.items()]
     rows += floors(next(iter(made.values()))[0])
-    flat = {
-        f"{name}, seed {k}" if len(runs) > 1 else name: one
-        for name, runs in found.items()
-        for k, one in enumerate(runs)
+    each = {
+        f"{name}, seed {one.read('config.json')['config']['seed']}"
+        if len(made[name]) > 1
+        else name: diagnosis
+        for name, own in found.items()
+        for one, diagnosis in zip(made[name], own, strict=True)
     }
-    hidden = compare_verdicts(flat)
-    show(rows, flat, hidden)
-    write_atomically(folder / "table.md", markdown(rows, flat, hidden).encode())
+    hidden = compare_verdicts(each)
+    show(rows, each, hidden)
+    write_atomically(folder / "table.md", markdown(rows, each, hidden).encode())
     content = {**provenance(), "rows": [dataclasses.asdict(row) for row in rows], "hidden_by_mae": hidden}
     write_json(folder / "diagnosis.json", content)
     write_json(args.json, content)
     print(f"tables: {folder / 'table.md'}")
     return 0
+
+
+def runs(
+    args: Args, networks: Sequence[Contestant], setups: Sequence[Setup], folder: Path
+) -> dict[str, list[RunFolder]]:
+    """The run folders of every system: networks reused or trained, predictors made anew below `folder`."""
+    store, made = RunStore(args.out), dict[str, list[RunFolder]]()
+    for system, setup in zip(networks, setups, strict=True):
+        made[system.name], _ = store.runs(setup, system.stem, args.seeds, args.memory_gib, print_audit)
+    for kind in (name for name in args.systems if name in PREDICTORS):
+        made[kind] = [predictor(kind, setups[0], folder / kind, args)]
+    return made
 
 
 def systems(args: Args) -> list[Contestant]:
@@ -149,9 +160,6 @@ def spread(row: Row, value: Callable[[Mapping[str, Any]], float | None]) -> str:
 def mean(row: Row, value: Callable[[Mapping[str, Any]], float]) -> float:
     """Over seeds."""
     return float(np.mean([value(run) for run in row.runs]))
-
-
-OVERALL = ("predictor", "MAE", "MSE", "CCC", "variance kept", "effective rank", "emotions told")
 
 
 def show(rows: Sequence[Row], found: Mapping[str, Diagnosis], hidden: Sequence[str]) -> None:

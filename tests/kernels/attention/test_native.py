@@ -10,7 +10,7 @@ import pytest
 from kernels.attention import Global, SlidingWindow, attend, differentiable, native, reference
 from kernels.attention.native import library
 from kernels.native import __main__ as command
-from kernels.native.library import BuildError, compiler
+from kernels.native.library import BuildError
 from tests.kernels.attention.base import (
     SCORES,
     AttentionTests,
@@ -21,6 +21,7 @@ from tests.kernels.attention.base import (
     problem,
     with_gradients,
 )
+from tests.kernels.native_library import built, needs_compiler
 
 WINDOW = Case("window", lambda rng, case: SlidingWindow(64), m=300, n=410)  # several chunks and phases
 LONG = (
@@ -31,18 +32,8 @@ LONG = (
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def built(tmp_path_factory):
-    """The library of the present source: that of `make native`, or one built for these tests."""
-    if library.path().exists():
-        yield
-        return
-    if compiler() is None:
-        pytest.skip("no C++ compiler on the PATH: the native kernel cannot be built here")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(library, "build_folder", tmp_path_factory.mktemp("native"))
-        library.build()
-        yield
+pytestmark = needs_compiler
+of_native = built(library)
 
 
 def with_threads(threads):

@@ -12,7 +12,7 @@ import pytest
 from kernels import memory
 from kernels.memory import Outputs, Weights, native
 from kernels.memory.native import library
-from kernels.native.library import compiler
+from tests.kernels.native_library import built, needs_compiler
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,14 +38,7 @@ CASES = (
 MASKED = Case("masked", 20, 5)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def built(tmp_path_factory):
-    """The library of the present source: that of `make native`, or one built for these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        if library.why_not() and compiler():
-            patch.setattr(library, "build_folder", tmp_path_factory.mktemp("native"))
-            library.build()
-        yield
+of_native = built(library)
 
 
 def problem(case, seed=0):
@@ -202,13 +195,9 @@ class TestXla(MemoryTests):
     implementation = "xla"
 
 
+@needs_compiler
 class TestNative(MemoryTests):
     implementation = "native"
-
-    @pytest.fixture(autouse=True)
-    def needs_a_library(self):
-        if library.why_not():
-            pytest.skip(library.why_not())
 
     def test_threads_do_not_change_a_byte(self, monkeypatch):
         given, loop, found = problem(Case("blocks", 75, 3)), native.Loop, []

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from kernels.native import __main__ as command
-from kernels.native.library import compiler
 from kernels.tsne import DenseJoint, SparseJoint, StreamedJoint, divergence, kl_divergence, native
 from kernels.tsne.native import library
 from kernels.tsne.results import PointConditional
+from tests.kernels.native_library import built, needs_compiler
 from tests.kernels.tsne import by_hand
 from tests.kernels.tsne.base import KINDS, DivergenceTests, clusters, off
 
@@ -22,18 +22,8 @@ LONG = 1100  # more than one piece of columns; with 150 features, more than one 
 ERROR = {"dense": 3e-7, "sparse": 3e-7, "streamed": 1e-6}  # of the value; a distance of points is rounded
 
 
-@pytest.fixture(autouse=True, scope="module")
-def built(tmp_path_factory):
-    """The library of the present source: that of `make native`, or one built for these tests."""
-    if library.path().exists():
-        yield
-        return
-    if compiler() is None:
-        pytest.skip("no C++ compiler on the PATH: the native kernel cannot be built here")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(library, "build_folder", tmp_path_factory.mktemp("native"))
-        library.build()
-        yield
+pytestmark = needs_compiler
+of_native = built(library)
 
 
 def drawn(kind, n, features=5, weighted=False, seed=0):
