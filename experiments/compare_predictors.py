@@ -30,6 +30,7 @@ from mer_jax.emotion_space.diagnostics import Diagnosis, diagnose_run
 from mer_jax.emotion_space.predictors import PREDICTORS
 from mer_jax.emotion_space.verdicts import compare_verdicts
 from mer_jax.errors import InputError
+from mer_jax.evaluation.comparison_tables import three
 from mer_jax.evaluation.findings import stop_on_error
 from mer_jax.records import write_atomically
 from mer_jax.training.host_memory import keep_freed_memory
@@ -134,11 +135,11 @@ def overall(row: Row) -> list[str]:
     errors = [spread(row, lambda run, key=key: run[key]) for key in ERRORS]
     if "verdict" not in row.runs[0]:
         return [row.name, *errors, "", "", ""]
-    told = sorted({sum(one["told"] for one in run["emotions"]) for run in row.runs})
-    emotions = len(row.runs[0]["emotions"])
+    told = [sum(one["told"] for one in run["emotions"]) for run in row.runs]
+    some = f"{min(told)}" if min(told) == max(told) else f"{min(told)} to {max(told)}"
     rank = f"{mean(row, lambda run: run['effective_rank']):.1f} of {row.runs[0]['true_effective_rank']:.1f}"
     kept = f"{mean(row, lambda run: run['variance_ratio'] or 0.0):.0%}"
-    return [row.name, *errors, kept, rank, f"{'-'.join(map(str, told))} of {emotions}"]
+    return [row.name, *errors, kept, rank, f"{some} of {len(row.runs[0]['emotions'])}"]
 
 
 def by_emotion(row: Row, emotions: Sequence[str]) -> list[str]:
@@ -151,7 +152,7 @@ def by_emotion(row: Row, emotions: Sequence[str]) -> list[str]:
 
 
 def spread(row: Row, value: Callable[[Mapping[str, Any]], float | None]) -> str:
-    """`.150`, or `.150 ± .004` of several seeds; what is not defined counts as 0."""
+    """`0.150`, or `0.150 ± 0.004` of several seeds; what is not defined counts as 0."""
     values = [value(run) or 0.0 for run in row.runs]
     deviation = f" ± {_three(np.std(values, ddof=1))}" if len(values) > 1 else ""
     return f"{_three(np.mean(values))}{deviation}"
@@ -196,8 +197,7 @@ def _of(run: Mapping[str, Any], emotion: str) -> Mapping[str, Any]:
 
 
 def _three(value: Any) -> str:
-    text = f"{value:.3f}"
-    return text.replace("0.", ".", 1) if abs(value) < 1 else text
+    return three(round(float(value), 3) + 0.0)  # no -0.000
 
 
 if __name__ == "__main__":
