@@ -28,8 +28,9 @@ class Contestant:
 
     @property
     def stem(self) -> str:
-        """What its run folders' names begin with."""
-        return re.sub(r"[^A-Za-z0-9.]+", "-", self.called or self.spec).strip("-")[:LONGEST_STEM]
+        """What its run folders' names begin with; of a path the last part."""
+        short = re.sub(r"=[^:,]*/", "=", self.called or self.spec)
+        return re.sub(r"[^A-Za-z0-9.]+", "-", short).strip("-")[:LONGEST_STEM]
 
 
 def contestants(specs: Sequence[str], corpus: str) -> list[Contestant]:

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 
-from mer_jax.emotion_space.labels import offsets, text_size
+from mer_jax.emotion_space.labels import offsets, shortened, text_size
 from mer_jax.emotion_space.mapping import Map
 from mer_jax.emotion_space.territory import EDGE, Territory, picture_of_kinds, territory
 from mer_jax.evaluation.figure_style import FAINT, FLOOR, GRID, INK
@@ -93,7 +93,8 @@ class Canvas:
         return float((np.array(panel.pixels) / np.maximum(self.high - self.low, 1e-9)).min())
 
     def add_title(self, panel: Panel, title: str, below: str = "", colour: str = INK) -> None:
-        """Over the panel's left corner."""
+        """Over the panel's left corner, in the panel's width."""
+        title = shortened(title, 15.0, panel.pixels[0] - text_size(below, 12.0)[0])
         soft = f"  <span style='font-size:12px;color:#5b6472'>{html.escape(below, quote=False)}</span>"
         self.add_title_text(panel, f"<b>{html.escape(title, quote=False)}</b>{soft if below else ''}", colour)
 

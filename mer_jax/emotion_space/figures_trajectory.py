@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from mer_jax.emotion_space import hover
 from mer_jax.emotion_space.canvas import GAP, HALO, MARGIN, TITLE, WIDTH, Canvas, Panel, rows_of_panels
 from mer_jax.emotion_space.film import TAIL, Film, film, moment, player
+from mer_jax.emotion_space.labels import shortened
 from mer_jax.emotion_space.mapping import Map
 from mer_jax.emotion_space.trajectories import SECONDS, Trajectory, TrajectoryGroup, frame_times
 from mer_jax.evaluation.figure_style import GRID, INK, styled
@@ -98,11 +99,14 @@ def _add_way(canvas: Canvas, panel: Panel, one: Trajectory, number: int) -> None
 
 def _add_key(canvas: Canvas, group: TrajectoryGroup) -> None:
     """Over the one panel, whose point is which."""
+    panel = canvas.panels[0]
+    width = panel.pixels[0] / len(group.trajectories) - 30
     names = [
-        f"<span style='color:{INKS[k % len(INKS)]}'>{html.escape(_marked(one.name, k), quote=False)}</span>"
+        f"<span style='color:{INKS[k % len(INKS)]}'>"
+        f"{html.escape(shortened(_marked(one.name, k), 15.0, width), quote=False)}</span>"
         for k, one in enumerate(group.trajectories)
     ]
-    canvas.add_title_text(canvas.panels[0], "<b>" + "     ".join(names) + "</b>", INK)
+    canvas.add_title_text(panel, "<b>" + "     ".join(names) + "</b>", INK)
 
 
 def _add_strip(
@@ -149,13 +153,15 @@ def _add_strip(
             hovertemplate=f"{hover.safe(name)} %{{y:.2f}}<extra></extra>",
             **axes,
         )
-    _add_strip_name(canvas, one.name, k, x["domain"][0], y["domain"][1])
+    _add_strip_name(
+        canvas, shortened(_marked(one.name, k), 12.0, side - 26), k, x["domain"][0], y["domain"][1]
+    )
     return axes
 
 
 def _add_strip_name(canvas: Canvas, name: str, k: int, left: float, top: float) -> None:
     canvas.figure.add_annotation(
-        text=f"<b>{html.escape(_marked(name, k), quote=False)}</b>",
+        text=f"<b>{html.escape(name, quote=False)}</b>",
         x=left,
         y=top,
         xref="paper",

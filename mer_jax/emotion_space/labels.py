@@ -3,7 +3,11 @@
 import numpy as np
 from jaxtyping import Float
 
-LETTER, LINE = 0.56, 1.3  # a letter's width and a line's height, of the font's size
+LETTER, BOLD, LINE = (
+    0.56,
+    0.62,
+    1.3,
+)  # a letter's width, plain and bold, and a line's height, of the font's size
 DISTANCES = (16.0, 26.0, 40.0, 58.0, 80.0)
 DIRECTIONS = 24
 
@@ -11,6 +15,16 @@ DIRECTIONS = 24
 def text_size(text: str, font: float) -> tuple[float, float]:
     """Width and height of one line of text, in pixels."""
     return LETTER * font * len(text) + 4, LINE * font
+
+
+def shortened(text: str, font: float, width: float) -> str:
+    """One line of bold text of at most `width` pixels: its middle, if any of it, gives way to an ellipsis (of the
+    names of two runs both ends tell them apart)."""
+    most = max(5, int(width / (BOLD * font)))
+    if len(text) <= most:
+        return text
+    tail = most // 2
+    return f"{text[: most - tail - 1]}…{text[-tail:]}"
 
 
 def offsets(

@@ -17,6 +17,7 @@ from mer_jax.emotion_space.figures_overlay import (
     sampled_errors,
     sampled_ids,
 )
+from mer_jax.emotion_space.labels import shortened, text_size
 from mer_jax.emotion_space.sections import map_sections, overlay_sections, trajectory_sections
 from mer_jax.emotion_space.trajectories import of_groups
 from mer_jax.errors import InputError
@@ -156,3 +157,14 @@ def test_an_overlay_without_rows_or_of_another_width_is_named():
     with pytest.raises(InputError, match="0 rows"):
         overlay_sections(space(), [none])
     assert overlay_sections(space(), []) == []
+
+
+def test_a_long_name_keeps_both_ends_and_its_width():
+    one, other = (f"unimodal-{'data.vectors-' * 8}{mark}-seed0" for mark in ("38ab11", "411e73"))
+    found = [shortened(name, 15.0, 400.0) for name in (one, other)]
+    assert len(set(found)) == 2
+    for text in found:
+        assert text_size(text, 15.0)[0] <= 400.0
+        assert text.startswith("unimodal-")
+        assert text.endswith("-seed0")
+    assert shortened("neighbours", 15.0, 400.0) == "neighbours"

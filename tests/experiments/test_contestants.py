@@ -139,6 +139,14 @@ def test_what_is_wrong_in_a_flag_says_where_flags_are_listed():
         contestant("early_fusion:model.hiden=4", "generated")
 
 
+def test_of_a_path_a_folders_name_keeps_the_file():
+    spec = "lexico_acoustic:data.modalities=words,audio:data.vectors=/a/long/way/glove.txt:seed=3"
+    assert (
+        contestant(spec, "generated").stem
+        == "lexico-acoustic-data.modalities-words-audio-data.vectors-glove.txt-seed-3"
+    )
+
+
 def test_what_is_changed_alike_in_all_systems_is_not_in_their_names():
     specs = ["early_fusion:model.hidden=8", "late_fusion:model.hidden=8:model.dropout=.2"]
     assert [c.name for c in contestants(specs, "generated")] == ["early fusion", "late fusion (dropout .2)"]
