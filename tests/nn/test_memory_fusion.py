@@ -14,6 +14,9 @@ from kernels.memory.native import library
 from mer_jax.errors import InputError
 from mer_jax.nn.memory_fusion import Fused, MemoryFusion, MemoryFusionConfig
 from mer_jax.nn.recurrent import LSTM
+from tests.kernels.native_library import built, needs_compiler
+
+of_native = built(library)
 
 DIMS = {"text": 7, "audio": 2, "video": 10}
 B, T, H, D, E = 4, 6, 3, 5, 8
@@ -78,11 +81,9 @@ def by_numpy(params, feeds, features, length, present):
     return found
 
 
-@pytest.mark.parametrize("implementation", ["reference", "xla", "native"])
+@pytest.mark.parametrize("implementation", ["reference", "xla", pytest.param("native", marks=needs_compiler)])
 @pytest.mark.parametrize("config", CONFIGS)
 def test_equals_a_loop_in_numpy(config, implementation):
-    if implementation == "native" and library.why_not():
-        pytest.skip(library.why_not())
     fused = applied(config, implementation=implementation)
     params = made(config)[1]
     for row, length in enumerate(LENGTHS):
