@@ -137,6 +137,8 @@ def test_networks_and_predictors_are_compared(script, prepared, tmp_path):
     assert rows["ridge"][0]["mae"] == pytest.approx(mae, abs=1e-4)
     table = (tmp_path / "c" / "table.md").read_text()
     assert f"| ridge | {mae:.3f} |" in table
+    both = [run["mae"] for run in own]
+    assert f" | {np.mean(both):.3f} ± {np.std(both, ddof=1):.3f} |" in table
     assert rows["ridge"][0]["verdict"] in table
     assert "| floor: median |" in table
 
