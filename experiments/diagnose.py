@@ -18,6 +18,7 @@ from rich.table import Table
 from experiments.command import run, write_json
 from experiments.emotion_space_tables import diagnosis_table
 from experiments.printing import console_on
+from experiments.run_names import run_names
 from mer_jax.emotion_space.diagnostics import Diagnosis, diagnose_run
 from mer_jax.emotion_space.verdicts import compare_verdicts
 from mer_jax.errors import InputError
@@ -48,7 +49,8 @@ def main(args: Args) -> int:
         raise InputError(
             f"these runs follow {len(protocols)} protocols ({', '.join(sorted(protocols))}); name runs of one"
         )
-    found = {path.name: diagnose_run(path, args.split) for path in args.runs}
+    names = run_names(args.runs)
+    found = {name: diagnose_run(path, args.split) for name, path in zip(names, args.runs, strict=True)}
     hidden = [*compare_verdicts(found), *better_constants(args.runs[0], found, args.split)]
     console = console_on(sys.stdout)
     title = f"has a system collapsed? {args.split}, n = {next(iter(found.values())).n}"

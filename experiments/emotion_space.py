@@ -22,18 +22,22 @@ from experiments.command import data_dir_from_environment, run, write_json
 from experiments.emotion_space_peer import opentsne
 from experiments.emotion_space_tables import diagnosis_table, perceived_table, quality_table
 from experiments.printing import console_on
+from experiments.run_names import run_names
 from experiments.setup import load_or_prepare
 from mer_jax.data.corpus import Corpus
+from mer_jax.emotion_space.canvas import WIDTH
 from mer_jax.emotion_space.corpus_states import CorpusStates, Kind, corpus_states, perceived
 from mer_jax.emotion_space.diagnostics import Diagnosis, diagnose
 from mer_jax.emotion_space.mapping import Map
 from mer_jax.emotion_space.overlay import Overlay
-from mer_jax.emotion_space.page import space_page
+from mer_jax.emotion_space.page import space_page, space_sections
 from mer_jax.emotion_space.space import EmotionSpace, SpaceConfig
 from mer_jax.emotion_space.trajectories import TrajectoryGroup, of_groups
 from mer_jax.emotion_space.verdicts import compare_verdicts
 from mer_jax.errors import InputError
+from mer_jax.evaluation.figure_png import check_png, write_png
 from mer_jax.evaluation.predictions import Predictions
+from mer_jax.evaluation.report_page import Section
 from mer_jax.records import write_atomically
 from mer_jax.training.run_folder import RunFolder
 
@@ -54,7 +58,7 @@ class Args:
         refit: fit it even where there is one.
         opentsne: also fit openTSNE (where installed) and print its figures beside ours.
         out: the page.
-        png: also write the map as a picture to this file (needs the `export` extra).
+        png: also write every figure of the page, as it first appears, to this folder (needs the `export` extra).
         prepared: where prepared corpora lie.
         data_dir: raw data, to prepare a corpus that is not there yet; default MER_DATA.
         seed: of the fit.
@@ -84,7 +88,10 @@ def main(args: Args) -> int:
     # Everything that is read comes first, so that a wrong run is named before anything is fitted.
     corpus = load_or_prepare(args.corpus, args.prepared, args.data_dir, modalities=())
     states = corpus_states(corpus, args.states)
-    runs = [read_run(path, corpus, args.split) for path in args.runs]
+    names = run_names(args.runs)
+    runs = [read_run(name, path, corpus, args.split) for name, path in zip(names, args.runs, strict=True)]
+    if args.png is not None:
+        check_png(args.png)
 
     # The space: loaded where it was fitted to these very states, else fitted and kept.
     space = fitted_space(args, corpus, states)
@@ -110,15 +117,27 @@ def main(args: Args) -> int:
     for sentence in hidden:
         console.print(f"! {sentence}", markup=False, highlight=False)
 
-    text = space_page(space, the_map, shown, found, hidden, courses, peer, people)
+    sections = space_sections(space, the_map, shown, found, hidden, courses, peer, people)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(args.out, text.encode())
+    write_atomically(args.out, space_page(space, sections).encode())
     print(f"report: {args.out}")
     write_json(args.json, as_json(space, found, hidden, peer))
+    if args.png is not None:
+        write_pictures(sections, args.png)
     return 0
 
 
-def read_run(path: Path, corpus: Corpus, split: str) -> tuple[str, RunFolder, Predictions]:
+def write_pictures(sections: Sequence[Section], folder: Path) -> None:
+    """Every figure of the page as a PNG of its size there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for section in sections:
+        if section.figure is not None:
+            path, layout = folder / f"{section.id}.png", section.figure.to_plotly_json()["layout"]
+            write_png(section.figure, path, WIDTH, layout["height"])
+            print(f"picture: {path}")
+
+
+def read_run(name: str, path: Path, corpus: Corpus, split: str) -> tuple[str, RunFolder, Predictions]:
     """A finished run's predictions of one split, which must be of this corpus' utterances."""
     folder = RunFolder(path)
     if not folder.finished:
@@ -130,7 +149,7 @@ def read_run(path: Path, corpus: Corpus, split: str) -> tuple[str, RunFolder, Pr
             f"{path} is of another corpus: {corpus.spec.name!r} has no utterance {unknown[0]!r}; "
             "name the corpus that the run was trained on"
         )
-    return path.name, folder, predictions
+    return name, folder, predictions
 
 
 def fitted_space(args: Args, corpus: Corpus, states: CorpusStates) -> EmotionSpace:

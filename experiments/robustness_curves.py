@@ -24,6 +24,7 @@ from experiments.command import data_dir_from_environment, run, write_json
 from experiments.experiment import Experiment, experiment_from_json
 from experiments.predict import restore
 from experiments.printing import console_on
+from experiments.run_names import run_names
 from experiments.setup import make_program, open_corpus
 from mer_jax.data.corpus import Corpus
 from mer_jax.data.preprocessing import Preprocessing
@@ -97,7 +98,11 @@ class Trained:
 
 def main(args: Args) -> int:
     """Every system under every condition; the page, the table."""
-    systems = [opened(folders, args.prepared, args.data_dir) for folders in by_system(args.runs)]
+    names = dict(zip(args.runs, run_names(args.runs), strict=True))
+    systems = []
+    for folders in by_system(args.runs):
+        name = names[folders[0].path]
+        systems += [opened(folders, args.prepared, args.data_dir, name.rpartition("-seed")[0] or name)]
     rows = curves(systems, conditions(args.kind, args.snrs, args.shares), args.metric, args.seed)
     show(rows)
     generated = any(system.protocol.generated for system in systems)
@@ -129,7 +134,7 @@ def by_system(paths: Sequence[Path]) -> list[list[RunFolder]]:
     return list(groups.values())
 
 
-def opened(folders: Sequence[RunFolder], prepared: Path, data_dir: Path | None, name: str = "") -> Trained:
+def opened(folders: Sequence[RunFolder], prepared: Path, data_dir: Path | None, name: str) -> Trained:
     """A system's experiment, protocol, folds and corpus (not corrupted), from its run folders."""
     first = folders[0]
     experiment = experiment_from_json(first.read("config.json")["config"])
@@ -140,8 +145,7 @@ def opened(folders: Sequence[RunFolder], prepared: Path, data_dir: Path | None, 
         raise InputError(
             f"corpus {experiment.data.corpus!r} has changed since {first.path} was trained; train it again"
         )
-    system = name or first.path.name.rpartition("-seed")[0] or first.path.name
-    return Trained(system, experiment, protocol, folders, corpus, protocol.folds(corpus))
+    return Trained(name, experiment, protocol, folders, corpus, protocol.folds(corpus))
 
 
 def curves(

@@ -1,7 +1,7 @@
 """The network that maps a state to its place: the same bytes for a row alone and in any batch."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -45,8 +45,12 @@ def initial(widths: Sequence[int], seed: int) -> Any:
 def layers(params: Any) -> list[tuple[np.ndarray, np.ndarray]]:
     """Weights and biases in the order of the layers."""
     found = params["params"]
-    names = sorted(found, key=lambda name: int(name.rpartition("_")[2]))
-    return [(np.asarray(found[name]["kernel"]), np.asarray(found[name]["bias"])) for name in names]
+    return [(np.asarray(found[name]["kernel"]), np.asarray(found[name]["bias"])) for name in in_order(found)]
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of layers, Dense_10 behind Dense_9."""
+    return sorted(names, key=lambda name: int(name.rpartition("_")[2]))
 
 
 def with_layers(arrays: Sequence[tuple[np.ndarray, np.ndarray]]) -> Any:
@@ -57,7 +61,8 @@ def with_layers(arrays: Sequence[tuple[np.ndarray, np.ndarray]]) -> Any:
 
 @jax.jit
 def _embed(params: Any, center: Any, scale: Any, rows: Any) -> Any:
-    widths = [layer["bias"].shape[0] for _, layer in sorted(params["params"].items())]
+    found = params["params"]
+    widths = [found[name]["bias"].shape[0] for name in in_order(found)]
     return EmbeddingNetwork(tuple(widths[:-1]), widths[-1]).apply(params, (rows - center) * scale)
 
 

@@ -38,7 +38,7 @@ PERCEIVED_NOTE = (
 )
 
 
-def space_page(
+def space_sections(
     space: EmotionSpace,
     space_map: Map,
     overlays: Sequence[Overlay],
@@ -47,13 +47,13 @@ def space_page(
     courses: Sequence[TrajectoryGroup],
     peer: Mapping[str, Any] | None = None,
     people: Sequence[Overlay] = (),
-) -> str:
-    """The whole page.
+) -> list[Section]:
+    """The cards of the page.
 
     overlays: runs, or what people perceived (`people`, a part of them). found: a diagnosis of each run.
     hidden: what their errors hide. courses: what moves. peer: another map's figures.
     """
-    sections = [
+    return [
         *map_sections(space_map),
         *overlay_sections(space_map, overlays),
         *_perceived(people, space_map),
@@ -67,6 +67,10 @@ def space_page(
             wide=True,
         ),
     ]
+
+
+def space_page(space: EmotionSpace, sections: Sequence[Section]) -> str:
+    """The whole page."""
     badges = [("generated", "GENERATED DATA")] if space.made_of["generated"] else []
     return page(f"Emotion space: {space.made_of['corpus']}", badges, sections)
 

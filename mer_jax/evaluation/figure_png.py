@@ -18,8 +18,7 @@ def write_png(figure: go.Figure, path: Path, width: int, height: int) -> None:
     Points drawn by WebGL are drawn as vectors instead: a browser without a screen may have none.
     Raises InputError where kaleido, or a browser for it, is missing.
     """
-    if importlib.util.find_spec("kaleido") is None:
-        raise InputError(f"{path} cannot be written: kaleido is missing; {INSTALL}")
+    check_png(path)
     flat = go.Figure(_without_webgl(figure.to_plotly_json()))
     try:
         image = flat.to_image(format="png", width=width, height=height, scale=2)
@@ -29,6 +28,12 @@ def write_png(figure: go.Figure, path: Path, width: int, height: int) -> None:
             "it needs Chrome or Chromium: install one, or run kaleido_get_chrome"
         ) from error
     write_atomically(path, image)
+
+
+def check_png(path: Path) -> None:
+    """Raises InputError where kaleido is missing."""
+    if importlib.util.find_spec("kaleido") is None:
+        raise InputError(f"{path} cannot be written: kaleido is missing; {INSTALL}")
 
 
 def _without_webgl(drawn: dict) -> dict:

@@ -89,6 +89,17 @@ def test_runs_are_diagnosed_beside_each_other(made, script, tmp_path):
         assert len(one["emotions"]) == 6
 
 
+def test_two_runs_of_one_name_are_both_diagnosed(made, script, tmp_path):
+    made("ridge")
+    made("neighbours")
+    (tmp_path / "later").mkdir()
+    (tmp_path / "runs" / "neighbours").rename(tmp_path / "later" / "ridge")
+    paths = [str(tmp_path / folder / "ridge") for folder in ("runs", "later")]
+    done = script(diagnose, *paths, "--json", str(tmp_path / "said.json"))
+    assert done.code == 0, done.err
+    assert set(json.loads((tmp_path / "said.json").read_text())["runs"]) == {"runs/ridge", "later/ridge"}
+
+
 def test_a_run_without_a_network_can_predict_nothing_else_and_says_so(made, script, prepared, tmp_path):
     made("ridge")
     path = str(tmp_path / "runs" / "ridge")

@@ -1,6 +1,7 @@
 """The command: a space of the generated corpus, runs of regression and of classes on it, one page."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -54,6 +55,27 @@ def test_a_run_is_laid_over_the_space(command, a_run, tmp_path):
     assert "fitted before" not in done.err
     again = command("generated")
     assert "fitted before" in again.err
+
+
+def test_every_figure_of_the_page_becomes_a_picture(command, a_run, tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(emotion_space, "check_png", lambda path: None)
+    monkeypatch.setattr(emotion_space, "write_png", lambda figure, path, *size: drawn.update({path: size}))
+    assert command("generated", str(a_run), "--png", str(tmp_path / "pictures")).code == 0
+    page = (tmp_path / "page.html").read_text()
+    figures = ("map", "rise", "predictions", "errors", "mean-errors", *(f"trajectory-{k}" for k in (1, 2, 3)))
+    assert sorted(drawn) == sorted(tmp_path / "pictures" / f"{name}.png" for name in figures)
+    for path, (width, height) in drawn.items():
+        assert f"id='{path.stem}'" in page
+        assert width > 1000
+        assert height > 300
+
+
+def test_without_the_extra_no_picture_and_nothing_is_fitted(command, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kaleido", None)
+    done = command("generated", "--png", str(tmp_path / "pictures"))
+    assert (done.code, "pip install 'mer-jax[export]'" in done.err) == (2, True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_space_of_other_states_is_not_reused(command, tmp_path):

@@ -84,7 +84,7 @@ def test_without_noise_the_curves_give_the_scores_of_the_runs(made, short):
     (row,) = [row for row in content["rows"] if row["name"] == "M3ER"]
     folders = robustness_curves.by_system([out / name for name in row["runs"]])
     assert len(folders) == 1
-    system = robustness_curves.opened(folders[0], short, None)
+    system = robustness_curves.opened(folders[0], short, None, "m3er")
     wanted = robustness_curves.conditions("noise", (), (0.0,))
     (found,) = robustness_curves.curves([system], wanted, "accuracy", 0)
     assert found["mean"] == pytest.approx(row["metrics"]["accuracy"]["mean"], abs=1e-9)

@@ -51,6 +51,14 @@ def test_a_row_alone_is_placed_as_in_any_batch(fitted):
     assert (fitted.transform(rows[7:1100]) == whole[7:1100]).all()
 
 
+def test_more_than_ten_layers_are_kept_in_order(tmp_path):
+    rows = generated_states(60)
+    model = small(hidden=tuple(range(4, 15)), max_iter=2).fit(rows)
+    assert [bias.shape[0] for _, bias in model.layers_] == [*range(4, 15), 2]
+    model.save(tmp_path / "map.npz")
+    assert (ParametricTSNE.load(tmp_path / "map.npz").transform(rows) == model.transform(rows)).all()
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not(fitted):
     again, other = (small(random_state=seed).fit(generated_states(150)) for seed in (0, 1))
     assert again.embedding_.tobytes() == fitted.embedding_.tobytes()
