@@ -17,29 +17,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tyro
+from rich.table import Table
 
 from experiments.command import data_dir_from_environment, run, write_json
 from experiments.emotion_space_peer import opentsne
+from experiments.emotion_space_runs import check_courses, overlay, read_runs, trajectories
 from experiments.emotion_space_tables import diagnosis_table, perceived_table, quality_table
 from experiments.printing import console_on
-from experiments.run_names import run_names
 from experiments.setup import load_or_prepare
 from mer_jax.data.corpus import Corpus
 from mer_jax.emotion_space.canvas import WIDTH
 from mer_jax.emotion_space.corpus_states import CorpusStates, Kind, corpus_states, perceived
 from mer_jax.emotion_space.diagnostics import Diagnosis, diagnose
-from mer_jax.emotion_space.mapping import Map
 from mer_jax.emotion_space.overlay import Overlay
 from mer_jax.emotion_space.page import space_page, space_sections
 from mer_jax.emotion_space.space import EmotionSpace, SpaceConfig
-from mer_jax.emotion_space.trajectories import TrajectoryGroup, of_groups
 from mer_jax.emotion_space.verdicts import compare_verdicts
 from mer_jax.errors import InputError
 from mer_jax.evaluation.figure_png import check_png, write_png
-from mer_jax.evaluation.predictions import Predictions
 from mer_jax.evaluation.report_page import Section
 from mer_jax.records import write_atomically
-from mer_jax.training.run_folder import RunFolder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +50,9 @@ class Args:
         states: of the corpus: intensities, or shares of annotators' votes; auto: intensities where there are any.
         split: which of a run's utterances are shown and judged.
         groups: dialogues, videos or songs whose course is shown; empty: those that move most.
-        trajectories: how many of them where none is named.
+        utterances: ids of those whose course is shown word by word (or step by step), of runs with a timeline.npz
+            (see experiments.timeline); empty: those that move most.
+        trajectories: how many of each where none is named.
         space: where the space lies; empty: spaces/<corpus>.
         refit: fit it even where there is one.
         opentsne: also fit openTSNE (where installed) and print its figures beside ours.
@@ -71,6 +70,7 @@ class Args:
     states: Kind = "auto"
     split: Literal["train", "dev", "test"] = "test"
     groups: tuple[str, ...] = ()
+    utterances: tuple[str, ...] = ()
     trajectories: int = 3
     space: Path | None = None
     refit: bool = False
@@ -88,15 +88,15 @@ def main(args: Args) -> int:
     # Everything that is read comes first, so that a wrong run is named before anything is fitted.
     corpus = load_or_prepare(args.corpus, args.prepared, args.data_dir, modalities=())
     states = corpus_states(corpus, args.states)
-    names = run_names(args.runs)
-    runs = [read_run(name, path, corpus, args.split) for name, path in zip(names, args.runs, strict=True)]
+    runs = read_runs(args.runs, corpus, args.split)
+    check_courses(runs, args.groups, args.utterances)
     if args.png is not None:
         check_png(args.png)
 
     # The space: loaded where it was fitted to these very states, else fitted and kept.
     space = fitted_space(args, corpus, states)
     the_map = space.map()
-    overlays = [overlay(found, the_map, corpus, args.split) for found in runs]
+    overlays = [overlay(one, the_map, corpus, args.split) for one in runs]
     people = perceived(corpus, states)
     shown = [*overlays, *people]
     peer = opentsne(states, space.config.seed) if args.opentsne else None
@@ -104,18 +104,12 @@ def main(args: Args) -> int:
     # What the runs say: measures, a verdict each, and what their errors hide.
     found = {one.name: judged(one, space) for one in overlays}
     hidden = compare_verdicts(found)
-    courses = trajectories(overlays, args.groups, args.trajectories)
+    courses = trajectories(the_map, overlays, runs, args.groups, args.utterances, args.trajectories)
 
-    console = console_on(sys.stdout)
-    console.print(quality_table(space, peer))
-    if found:
-        console.print(diagnosis_table(found))
-    if people:
-        console.print(perceived_table(people, the_map))
-    for name, one in found.items():
-        console.print(f"- {name}: {one.verdict}", markup=False, highlight=False)
-    for sentence in hidden:
-        console.print(f"! {sentence}", markup=False, highlight=False)
+    tables = [quality_table(space, peer)]
+    tables += [diagnosis_table(found)] if found else []
+    tables += [perceived_table(people, the_map)] if people else []
+    show(tables, found, hidden)
 
     sections = space_sections(space, the_map, shown, found, hidden, courses, peer, people)
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -127,6 +121,17 @@ def main(args: Args) -> int:
     return 0
 
 
+def show(tables: Sequence[Table], found: Mapping[str, Diagnosis], hidden: Sequence[str]) -> None:
+    """Tables, verdicts and what errors hide, on the terminal."""
+    console = console_on(sys.stdout)
+    for table in tables:
+        console.print(table)
+    for name, one in found.items():
+        console.print(f"- {name}: {one.verdict}", markup=False, highlight=False)
+    for sentence in hidden:
+        console.print(f"! {sentence}", markup=False, highlight=False)
+
+
 def write_pictures(sections: Sequence[Section], folder: Path) -> None:
     """Every figure of the page as a PNG of its size there."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -135,21 +140,6 @@ def write_pictures(sections: Sequence[Section], folder: Path) -> None:
             path, layout = folder / f"{section.id}.png", section.figure.to_plotly_json()["layout"]
             write_png(section.figure, path, WIDTH, layout["height"])
             print(f"picture: {path}")
-
-
-def read_run(name: str, path: Path, corpus: Corpus, split: str) -> tuple[str, RunFolder, Predictions]:
-    """A finished run's predictions of one split, which must be of this corpus' utterances."""
-    folder = RunFolder(path)
-    if not folder.finished:
-        raise InputError(f"{path} is no finished run (it has no metrics.json); train or resume it")
-    predictions = Predictions.load(path / "predictions.npz").part(split)
-    unknown = sorted(set(predictions.ids.tolist()) - set(corpus.column("id").tolist()))
-    if unknown and len(unknown) == len(set(predictions.ids.tolist())):
-        raise InputError(
-            f"{path} is of another corpus: {corpus.spec.name!r} has no utterance {unknown[0]!r}; "
-            "name the corpus that the run was trained on"
-        )
-    return name, folder, predictions
 
 
 def fitted_space(args: Args, corpus: Corpus, states: CorpusStates) -> EmotionSpace:
@@ -173,25 +163,6 @@ def fitted_space(args: Args, corpus: Corpus, states: CorpusStates) -> EmotionSpa
     return space
 
 
-def overlay(run_: tuple[str, RunFolder, Predictions], space: Map, corpus: Corpus, split: str) -> Overlay:
-    """A run's predictions as states of the space."""
-    name, folder, predictions = run_
-    protocol = folder.read("protocol.json")
-    targets, regression = tuple(protocol["targets"]), protocol["config"]["task"] == "regression"
-    made = Overlay.from_predictions(
-        name,
-        predictions,
-        space,
-        emotions=targets if regression else (),
-        classes=() if regression else targets,
-        transcripts={u.id: u.transcript for u in corpus.utterances},
-        times={u.id: float(u.start) for u in corpus.utterances},
-    )
-    if not len(made):
-        raise InputError(f"{folder.path} has no {split} utterance with a truth; choose another --split")
-    return made
-
-
 def judged(one: Overlay, space: EmotionSpace) -> Diagnosis:
     """Whether what is overlaid has collapsed."""
     return diagnose(
@@ -202,11 +173,6 @@ def judged(one: Overlay, space: EmotionSpace) -> Diagnosis:
         map_states=space.states,
         groups=one.groups,
     )
-
-
-def trajectories(overlays: Sequence[Overlay], groups: Sequence[str], most: int) -> list[TrajectoryGroup]:
-    """The course of dialogues, where runs are overlaid."""
-    return of_groups(overlays, groups, most) if overlays else []
 
 
 def as_json(

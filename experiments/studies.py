@@ -12,6 +12,7 @@ from experiments import (
     benchmark_significance,
     benchmark_training,
     benchmark_tsne,
+    benchmark_tsne_fit,
     compare,
     compare_alignments,
     compare_predictors,
@@ -178,6 +179,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "decoder": Benchmark(benchmark_decoder, torch=True),
     "memory": Benchmark(benchmark_memory_fusion, torch=True),
     "tsne": Benchmark(benchmark_tsne),
+    "fits": Benchmark(benchmark_tsne_fit),
     "emotion_space": Benchmark(benchmark_emotion_space, ("mosei_labels",), "mosei", corpus=True),
     "emotion_space_votes": Benchmark(
         benchmark_emotion_space, ("crema_d_votes", "--states", "votes"), "crema_d", corpus=True

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -117,12 +117,6 @@ def load(name: str, prepared: Path, modalities: Iterable[str] | None = None) -> 
             f"python -m experiments.prepare_data {name}"
         )
     return _read(folder, modalities)
-
-
-def prepared_options(name: str, prepared: Path) -> Mapping[str, Any] | None:
-    """The options a corpus was prepared with, or None where it is not prepared."""
-    path = prepared / name / "corpus.json"
-    return json.loads(path.read_text())["options"] if path.exists() else None
 
 
 def _read(folder: Path, modalities: Iterable[str] | None = None) -> Corpus:

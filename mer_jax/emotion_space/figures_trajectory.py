@@ -75,7 +75,8 @@ def _add_way(canvas: Canvas, panel: Panel, one: Trajectory, number: int) -> None
     palette = {kind.index: kind.colour for kind in space.kinds}
     colour = [palette[k] for k in space.dominant(one.states).tolist()]
     few = len(places) <= 14
-    numbers = [str(k + 1) for k in range(len(places))] if few else [""] * len(places)
+    still = len(places) > 1 and bool((one.states == one.states[0]).all())
+    numbers = [str(k + 1) for k in range(len(places))] if few and not still else [""] * len(places)
     when = [moment(t, one.clock) for t in one.times.tolist()]
     canvas.figure.add_scatter(
         x=places[:, 0].round(4),

@@ -84,14 +84,11 @@ class Overlay:
         no emotion. transcripts, times (seconds): by id. Rows without a truth are left out.
         Raises InputError, naming both, where neither are the space's emotions.
         """
-        wide = predictions.intensities.shape[1] > 0
-        picked = _columns(space.emotions, emotions, NO_EMOTIONS) if wide else None
-        if picked is not None:
+        wide, there = predictions.intensities.shape[1] > 0, predictions.probabilities.shape[1] > 0
+        direct, picked = state_columns(space, name, emotions if wide else (), classes if there else ())
+        if direct:
             truth, predicted = predictions.intensities, predictions.predicted_intensities
         else:
-            picked = _columns(space.emotions, classes, ("neutral",))
-            if picked is None or not predictions.probabilities.shape[1]:
-                raise InputError(_other_emotions(name, space, emotions if wide else (), classes))
             truth, predicted = _of_classes(predictions, space.top)
         known = np.flatnonzero(np.isfinite(truth[:, picked]).all(axis=1))
         rows = predictions.where(known)
@@ -106,6 +103,22 @@ class Overlay:
             groups=rows.dialogues,
             times=np.array([starts.get(i, np.nan) for i in rows.ids.tolist()], np.float64),
         )
+
+
+def state_columns(
+    space: Map, name: str, emotions: Sequence[str], classes: Sequence[str]
+) -> tuple[bool, list[int]]:
+    """Whether a run's intensities are the space's emotions, else its classes are; and the column of each.
+
+    Raises InputError, naming both, where neither are.
+    """
+    picked = _columns(space.emotions, emotions, NO_EMOTIONS)
+    if picked is not None:
+        return True, picked
+    picked = _columns(space.emotions, classes, ("neutral",))
+    if picked is None:
+        raise InputError(_other_emotions(name, space, emotions, classes))
+    return False, picked
 
 
 def _columns(wanted: Sequence[str], given: Sequence[str], beside: Sequence[str]) -> list[int] | None:

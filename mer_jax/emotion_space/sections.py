@@ -100,7 +100,7 @@ def trajectory_sections(
             f"trajectory-{k + 1}",
             group.name,
             figure=moving(space, group, together),
-            caption=caption,
+            caption=f"{group.note} {caption}".strip(),
             wide=True,
         )
         for k, group in enumerate(groups)

@@ -1,4 +1,4 @@
-"""The course of a state: of an utterance word by word, of a dialogue, video or song."""
+"""The course of a state: over an utterance, a dialogue, a video or a song."""
 
 import dataclasses
 import itertools
@@ -20,7 +20,7 @@ class Trajectory:
     """A state at rising points in time.
 
     name: whose: "truth", a system, a modality. times: [T] seconds, strictly rising (`clock` says
-    where they are turns instead). states: [T, E]. labels: [T] what is said there: a word, a
+    where they are turns or steps instead). states: [T, E]. labels: [T] what is said there: a word, a
     transcript; may be empty texts. Raises InputError where these contradict each other.
     """
 
@@ -50,11 +50,12 @@ class Trajectory:
 class TrajectoryGroup:
     """Trajectories of one dialogue, video, song or utterance, shown together on one clock.
 
-    Raises InputError where there is none, or where clocks or numbers of emotions differ.
+    note: how to read them, beyond what holds of all. Raises InputError where there is none, or where clocks or numbers of emotions differ.
     """
 
     name: str
     trajectories: tuple[Trajectory, ...]
+    note: str = ""
 
     def __post_init__(self) -> None:
         kinds = {(one.clock, one.states.shape[1]) for one in self.trajectories}

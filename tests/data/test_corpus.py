@@ -10,7 +10,7 @@ import pytest
 
 from mer_jax.data import corpus as corpus_module
 from mer_jax.data.builders.base import decode, encode
-from mer_jax.data.corpus import load, prepare, prepared_options
+from mer_jax.data.corpus import load, prepare
 from mer_jax.data.schema import CorpusSpec, Modality, Utterance
 from mer_jax.errors import InputError
 from mer_jax.records import from_json
@@ -43,8 +43,8 @@ def test_what_is_loaded_is_what_was_prepared(made):
     assert again.splits.tolist() == ["train", "test"]
     for one, other in zip(corpus.utterances, again.utterances, strict=True):
         assert_same(one, other)
-    assert prepared_options("mine", prepared) == {"nan": "error", "manifest": "manifest.csv"}
-    assert prepared_options("other", prepared) is None
+    record = json.loads((prepared / "mine" / "corpus.json").read_text())
+    assert record["options"] == {"nan": "error", "manifest": "manifest.csv"}
 
 
 def test_an_utterance_survives_encoding_with_every_field():

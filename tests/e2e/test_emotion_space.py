@@ -9,6 +9,7 @@ import pytest
 from experiments import benchmark_emotion_space, emotion_predictors, emotion_space
 from mer_jax.emotion_space.space import SpaceConfig
 from mer_jax.evaluation.predictions import Predictions
+from mer_jax.evaluation.timeline import Timeline
 
 QUICK = ["--fit.steps", "60", "--fit.hidden", "16", "--fit.mixtures", "0", "--fit.perplexity", "10"]
 
@@ -57,13 +58,44 @@ def test_a_run_is_laid_over_the_space(command, a_run, tmp_path):
     assert "fitted before" in again.err
 
 
+def test_an_utterance_that_is_named_is_told_step_by_step(command, a_run, tmp_path):
+    utterance = str(Timeline.load(a_run / "timeline.npz").ids[3])
+    done = command("generated", str(a_run), "--utterances", utterance, "--trajectories", "1")
+    assert done.code == 0, done.err
+    page = (tmp_path / "page.html").read_text()
+    assert f"<section id='trajectory-2' class='wide'><h2>{utterance}, " in page
+    assert "id='trajectory-3'" not in page
+    (a_run / "timeline.npz").unlink()
+    done = command("generated", str(a_run))
+    assert "python -m experiments.timeline" in done.err
+    assert "step by step" not in (tmp_path / "page.html").read_text()
+
+
+def test_a_course_that_no_run_has_is_refused_before_anything_is_fitted(command, a_run, tmp_path):
+    (a_run / "timeline.npz").unlink()
+    for argv, message in (
+        (["--groups", "d1"], "name a run folder"),
+        ([str(a_run), "--utterances", "u1"], "needs a run with a timeline.npz"),
+    ):
+        done = command("generated", *argv)
+        assert (done.code, message in done.err) == (2, True)
+    assert not (tmp_path / "space").exists()
+
+
 def test_every_figure_of_the_page_becomes_a_picture(command, a_run, tmp_path, monkeypatch):
     drawn = {}
     monkeypatch.setattr(emotion_space, "check_png", lambda path: None)
     monkeypatch.setattr(emotion_space, "write_png", lambda figure, path, *size: drawn.update({path: size}))
     assert command("generated", str(a_run), "--png", str(tmp_path / "pictures")).code == 0
     page = (tmp_path / "page.html").read_text()
-    figures = ("map", "rise", "predictions", "errors", "mean-errors", *(f"trajectory-{k}" for k in (1, 2, 3)))
+    figures = (
+        "map",
+        "rise",
+        "predictions",
+        "errors",
+        "mean-errors",
+        *(f"trajectory-{k}" for k in range(1, 7)),
+    )
     assert sorted(drawn) == sorted(tmp_path / "pictures" / f"{name}.png" for name in figures)
     for path, (width, height) in drawn.items():
         assert f"id='{path.stem}'" in page
