@@ -16,6 +16,7 @@ from mer_jax.emotion_space.trajectories import SECONDS, Trajectory, TrajectoryGr
 from mer_jax.evaluation.figure_style import GRID, INK, styled
 
 STRIP, SAID, PLAYER = 96.0, 46.0, 76.0  # pixels: emotions over time, what is said, slider and buttons
+ABREAST = 4  # panels in one row, above its player on one screen; of more, three
 WAY = 20  # places drawn of the way between two points
 INKS = (INK, "#1f4e79", "#7a4b1e", "#4b7a1e", "#6a1b6a", "#0f6b6b")
 GLYPHS = "\N{BLACK CIRCLE}\N{BLACK DIAMOND}\N{BLACK SQUARE}\N{BLACK UP-POINTING TRIANGLE}\N{BLACK PENTAGON}\N{BLACK HEXAGON}"
@@ -31,7 +32,7 @@ def moving(
     """
     shown = film(space, group, per_path)
     count = len(group.trajectories)
-    columns = min(3, count)
+    columns = count if count <= ABREAST else 3
     panels, total = rows_of_panels(space, 1 if together else count, 1 if together else columns)
     strips = -(-count // columns) * (STRIP + TITLE + 8)
     height = SAID + total + strips + PLAYER
