@@ -1,9 +1,9 @@
 """Which score, which alignment, which feedback? One lexico-acoustic system in all its variants.
 
-    python -m experiments.compare_alignments lagged --seeds 10
-    python -m experiments.compare_alignments lagged --scores general --questions --beside dual_recurrent late_fusion
-    python -m experiments.compare_alignments emodb --base lexico_acoustic --alignments global window
-    python -m experiments.compare_alignments lagged --base lexico_acoustic:model.encoder=decoder:model.cell=gru \\
+    python -m experiments.compare_alignments generated --seeds 10
+    python -m experiments.compare_alignments generated --scores general --questions --beside dual_recurrent late_fusion
+    python -m experiments.compare_alignments emodb --alignments global window
+    python -m experiments.compare_alignments lagged --base lexico_acoustic_generated:model.encoder=decoder:model.cell=gru \\
         --feedbacks none input
 
 Every score is combined with every alignment and feedback in the base config; `--questions` adds

@@ -52,6 +52,11 @@ def contestant(spec: str, corpus: str, unnamed: Collection[str] = ()) -> Contest
     name, *changes = (part.removeprefix("--") for part in spec.split(":"))
     config_name = name if name in config_names() else f"{name}_{corpus}"
     if config_name not in config_names():
+        if others := [known for known in config_names() if known.startswith(f"{name}_")]:
+            raise InputError(
+                f"{name!r} has no config of its own for corpus {corpus!r}; name the one that shall "
+                f"read it: {', '.join(others)}"
+            )
         known = [*config_names(), *(known.removesuffix(f"_{corpus}") for known in config_names())]
         raise InputError(f"config {name!r} is unknown; {nearest(name, set(known))}")
     config = get_config(config_name)

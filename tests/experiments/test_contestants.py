@@ -28,6 +28,14 @@ def test_the_config_of_the_corpus_is_taken_where_there_is_one():
     assert contestant("early_fusion", "mosi").experiment == get_config("early_fusion_mosi")
 
 
+def test_a_corpus_without_a_config_of_its_own_is_told_whose_it_may_read_with():
+    known = "dual_recurrent_emodb, dual_recurrent_generated, dual_recurrent_iemocap"
+    with pytest.raises(InputError, match=f"'dual_recurrent' has no config .* 'lagged'; name .*: {known}$"):
+        contestant("dual_recurrent", "lagged")
+    with pytest.raises(InputError, match="config 'dual_recurent' is unknown; did you mean"):
+        contestant("dual_recurent", "lagged")
+
+
 @pytest.mark.parametrize("change", ["model.dropout=0.2", "--model.dropout=0.2", "model.dropout=.2"])
 def test_a_flag_changes_one_value(change):
     before, after = get_config("early_fusion_generated"), contestant(f"early_fusion:{change}", "generated")
