@@ -13,6 +13,7 @@ import numpy as np
 from experiments.benchmark_attention_peers import Interpreter, threads
 from kernels.attention import SlidingWindow
 from kernels.attention.alignment import Size
+from kernels.attention.bench import Program as Compiled
 from kernels.attention.bench import compiled
 from mer_jax.data.batching import Batch
 from mer_jax.errors import InputError
@@ -82,6 +83,20 @@ def attending(sizes: Sizes, n: int, feedback: Feedback) -> Ours:
         }
 
     return Ours(program.run, program.compile_ms, program.temporary / MIB, arrays, results)
+
+
+def keys_alone(sizes: Sizes, n: int) -> Compiled:
+    """W2 s of n audio states and its two gradients, compiled: what a concat score cannot do without,
+    however little its windows cost."""
+    random = np.random.default_rng(0)
+    shapes = (sizes.batch, n, sizes.hidden), (sizes.hidden, sizes.hidden), (sizes.batch, n, sizes.hidden)
+    operands = jax.device_put([random.normal(size=shape).astype(np.float32) for shape in shapes])
+
+    def both(encoder: jax.Array, kernel: jax.Array, cotangent: jax.Array) -> Any:
+        keys, pull_back = jax.vjp(jnp.matmul, encoder, kernel)
+        return keys, pull_back(cotangent)
+
+    return compiled(both, *operands)
 
 
 def memory_of_decoder(sizes: Sizes, n: int, feedback: Feedback, alignment: str) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import benchmark_decoder as benchmark
-from experiments.benchmark_decoder_cases import Sizes, attending, check_same, temporaries, ways
+from experiments.benchmark_decoder_cases import Sizes, attending, check_same, keys_alone, temporaries, ways
 from experiments.command import run
 from mer_jax.errors import InputError
 
@@ -32,8 +32,15 @@ def test_the_decoder_is_timed_and_its_memory_told(called):
     )  # fmt: skip
     assert code == 0, said.err
     timed = [row for row in result["rows"] if row["part"] == "decoder"]
-    assert [row["case"] for row in timed] == [f"decoder over 6, feedback {f}" for f in ("none", "state")]
-    assert all(row["median_ms"] > 0 and row["ratio"] == 1 for row in timed)
+    over = "decoder over 6, feedback"
+    assert [(row["case"], row["implementation"]) for row in timed] == [
+        (f"{over} none", "mer_jax"),
+        (f"{over} none", "keys alone"),
+        (f"{over} state", "mer_jax"),
+    ]
+    assert all(
+        row["median_ms"] > 0 and row["ratio"] == 1 for row in timed if row["implementation"] == "mer_jax"
+    )
     compiled = [row for row in result["rows"] if row["part"] == "memory"]
     assert [(row["feedback"], row["alignment"]) for row in compiled] == [
         ("state", "window"),
@@ -72,6 +79,17 @@ def test_what_both_sides_must_agree_in_is_whole_and_right(feedback):
     assert np.abs(results["states"]).max() < 1  # a tanh
 
 
+def test_the_keys_alone_are_one_product_and_its_gradients():
+    sizes, random = Sizes(batch=2, hidden=5), np.random.default_rng(0)
+    shapes = (2, 6, 5), (5, 5), (2, 6, 5)
+    encoder, kernel, cotangent = (random.normal(size=shape).astype(np.float32) for shape in shapes)
+    keys, gradients = keys_alone(sizes, 6).run()
+    np.testing.assert_allclose(keys, encoder @ kernel, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(gradients[0], cotangent @ kernel.T, rtol=1e-5, atol=1e-6)
+    expected = np.einsum("bni,bnj->ij", encoder, cotangent)
+    np.testing.assert_allclose(gradients[1], expected, rtol=1e-5, atol=1e-5)
+
+
 def test_other_numbers_are_refused():
     ours = {"states": np.ones((2, 2)), "gru/bias": np.array([1.0, -4.0])}
     assert check_same(ours, ours, "a case") == 0
@@ -95,6 +113,7 @@ def row(case, implementation="mer_jax", ratio=1.0, **more):
 def test_the_fastest_of_torchs_ways_counts():
     rows = [
         row("decoder over 2000, feedback state"),
+        row("decoder over 2000, feedback state", "keys alone", 0.4),
         row("decoder over 2000, feedback state", "torch masked", 9.0),
         row("decoder over 2000, feedback state", "torch by_step", 1.9),
         row("training step, feedback none"),
