@@ -20,7 +20,7 @@ class Calibration:
     """Expected calibration error and log loss on test, before and after scaling.
 
     temperature: geometric mean over the folds; above 1 the model was too sure.
-    at_bound: a fold's temperature ended at a bound, as where every dev row is right.
+    at_bound: a fold's temperature ended at a bound, as where every dev row is right or all is chance.
     """
 
     temperature: float

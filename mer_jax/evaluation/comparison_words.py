@@ -24,18 +24,25 @@ def verdict(comparison: Mapping[str, Any]) -> str:
 def remarks(comparison: Mapping[str, Any]) -> list[str]:
     """How the comparison was made and what qualifies it, a sentence each."""
     c = comparison
-    out = [*_method(c), *_selection(c), *_disagreements(c)]
-    for row in c["rows"]:
-        if row.get("calibration", {}).get("at_bound"):
-            out.append(
-                f"{row['name']}: the temperature of {row['calibration']['at_bound']} of {row['n']} seeds ended "
-                "at its bound, as where every dev row is answered rightly; its scaled probabilities mean little"
-            )
-        if row["mean"] is None:
-            out.append(
-                f"{row['name']}: {metric_label(c)} is undefined for at least one seed, so it is ranked last"
-            )
-    return out
+    undefined = [
+        f"{row['name']}: {metric_label(c)} is undefined for at least one seed, so it is ranked last"
+        for row in c["rows"]
+        if row["mean"] is None
+    ]
+    return [*_method(c), *_selection(c), *_disagreements(c), *_temperatures(c), *undefined]
+
+
+def _temperatures(c: Mapping[str, Any]) -> list[str]:
+    found = [
+        f"{row['name']} ({row['calibration']['at_bound']} of {seed_count(row['n'])})"
+        for row in c["rows"]
+        if row.get("calibration", {}).get("at_bound")
+    ]
+    text = (
+        "the temperature ended at a bound, as where every dev row is answered rightly or none better than "
+        "by chance, and scaled probabilities mean little"
+    )
+    return [f"{text}: {listed(found)}"] if found else []
 
 
 def _qualifications(c: Mapping[str, Any]) -> list[str]:

@@ -105,13 +105,14 @@ def test_scaling_changes_no_answer():
     assert np.array_equal(after.labels, rows.labels)
 
 
-def test_a_dev_part_that_is_all_right_ends_at_the_bound():
+@pytest.mark.parametrize(("label", "others", "bound"), [(0.8, 0.1, 0), (0.2, 0.4, 1)])
+def test_a_dev_part_that_is_all_right_or_all_wrong_ends_at_a_bound(label, others, bound):
     rows = predictions((2.0,))
-    dev = rows.splits == "dev"
-    p = np.where(dev[:, None], np.eye(3)[rows.labels] * 0.7 + 0.1, rows.probabilities).astype(np.float32)
-    found = calibration(dataclasses.replace(rows, probabilities=p))
+    dev = (rows.splits == "dev")[:, None]
+    p = np.where(dev, np.where(np.eye(3)[rows.labels], label, others), rows.probabilities)
+    found = calibration(dataclasses.replace(rows, probabilities=p.astype(np.float32)))
     assert found.at_bound is True
-    assert found.temperature == pytest.approx(TEMPERATURES[0], rel=0.01)
+    assert found.temperature == pytest.approx(TEMPERATURES[bound], rel=0.01)
 
 
 def test_certain_probabilities_are_scaled_too():

@@ -266,7 +266,9 @@ def test_remarks():
     mcnemar = {**c["pairs"][0], "test": "mcnemar", "p_holm": 0.01, "significant": True}
     c["pairs"] = [*c["pairs"], mcnemar]
     c["pairs"][0]["remark"] = ONE_SEED
-    c["rows"][0]["calibration"] = {"at_bound": 2}
+    for row, ended in zip(c["rows"], (2, 0, 5), strict=True):
+        row["calibration"] = {"at_bound": ended}
+    names = [f"{c['rows'][k]['name']} ({n} of 5 seeds)" for k, n in ((0, 2), (2, 5))]
     found = remarks(c)
     assert any("Holm-corrected over 3 pairs" in remark for remark in found)
     assert any(
@@ -274,7 +276,8 @@ def test_remarks():
         for remark in found
     )
     assert any(remark.startswith(ONE_SEED) for remark in found)
-    assert any("temperature of 2 of 5 seeds ended at its bound" in remark for remark in found)
+    (ended,) = [remark for remark in found if remark.startswith("the temperature ended at a bound")]
+    assert ended.endswith(f"mean little: {names[0]} and {names[1]}")
     assert remarks(said([EARLY])) == []
 
 
