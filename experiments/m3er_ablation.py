@@ -18,6 +18,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from rich.table import Table
@@ -47,6 +48,7 @@ NOISY = {
     "full": ["robustness.repair=proxies"],
 }
 ANCESTOR = "Memory Fusion Network"
+UNCHANGED = "as they are"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,8 +77,8 @@ def main(args: Args) -> int:
     clean, noisy = halves(args)
 
     # The table's two halves, each a comparison of its own: what is scored differs.
-    made = {}
-    for condition, chosen in (("as they are", clean), (described(args), noisy)):
+    made: dict[str, Any] = {}
+    for condition, chosen in ((UNCHANGED, clean), (described(args), noisy)):
         folder, content = compare.compared(chosen, dataclasses.replace(args, name=""))
         compare.show(folder, content)
         made[condition] = content
@@ -84,7 +86,7 @@ def main(args: Args) -> int:
     table = [row for name, content in made.items() for row in ablation.rows(content, name, order)]
 
     # What the whole system's check and proxies do, on test.
-    first, second = made.values()
+    second = made[described(args)]
     trained = {
         row["name"]: robustness_curves.opened(
             [RunFolder(args.out / name) for name in row["runs"]], args.prepared, args.data_dir, row["name"]
@@ -109,19 +111,27 @@ def main(args: Args) -> int:
         "curves": curves,
         "record": provenance() | {"duration": round(time.perf_counter() - started, 1)},
     }
-    folder = args.out / (args.name or f"m3er-ablation-{args.corpus}")
-    folder.mkdir(parents=True, exist_ok=True)
-    badges = [("generated", "GENERATED DATA")] if first["generated"] else []
-    badges += [("plain", args.corpus), ("plain", f"{args.seeds} seeds"), ("plain", described(args))]
     sections = filled([*table_sections(made, table), *repair_sections(assessments), *curve_sections(curves)])
-    write_atomically(folder / "report.html", page("M3ER, taken apart", badges, sections).encode())
-    write_atomically(folder / "table.md", markdown(made, content).encode())
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(folder / "ablation.json", text.encode())
+    folder = write_folder(args, made, content, sections)
     show(table, content["robustness"])
     print(f"report: {folder / 'report.html'}")
     write_json(args.json, content)
     return 0
+
+
+def write_folder(
+    args: Args, made: Mapping[str, Any], content: Mapping[str, Any], sections: Sequence[Section]
+) -> Path:
+    """The ablation's folder: report.html, table.md and, last, ablation.json."""
+    folder = args.out / (args.name or f"m3er-ablation-{args.corpus}")
+    folder.mkdir(parents=True, exist_ok=True)
+    badges = [("generated", "GENERATED DATA")] if made[UNCHANGED]["generated"] else []
+    badges += [("plain", args.corpus), ("plain", f"{args.seeds} seeds"), ("plain", described(args))]
+    write_atomically(folder / "report.html", page("M3ER, taken apart", badges, sections).encode())
+    write_atomically(folder / "table.md", markdown(made, content).encode())
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(folder / "ablation.json", text.encode())
+    return folder
 
 
 def described(args: Args) -> str:

@@ -53,8 +53,8 @@ RAW = "model.front.filters=4,8:training.epochs=15"
 VECTORS = "VECTORS"  # stands for the file of word vectors
 GLOVE = f"unimodal:data.vectors={VECTORS}"
 BRIEF = (
-    *("--options.preset", "bad_modality", "--options.words", "1", "3", "--options.dialogues", "200"),
-    "--options.bad-splits",
+    *("--options.preset", "bad_modality", "--options.words", "1", "3", "--options.bad-splits"),
+    *("--options.dialogues", "280", "--options.test-tenths", "4", "--options.speakers", "42"),
 )
 
 

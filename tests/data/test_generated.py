@@ -13,6 +13,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from mer_jax.data.corpus import load, prepare
 from mer_jax.data.randomness import rounded, stretches
 from mer_jax.data.simulation import PRESETS, Options, describe, resolve
+from mer_jax.data.simulation.dialogue import speaker_pools
 from mer_jax.data.simulation.emotion import CLASSES, EMOTIONS, at, class_of
 from mer_jax.data.simulation.rendering import bury
 from mer_jax.data.simulation.vocabulary import vocabulary
@@ -135,9 +136,25 @@ def test_speakers_are_kept_apart_unless_shared(speakers):
     assert train & test
 
 
-def test_dialogues_are_split_seven_to_one_to_two():
-    splits = made(dataclasses.replace(SMALL, dialogues=30, utterances=(1, 1)))
-    assert {k: len(v) for k, v in splits.items()} == {"train": 21, "dev": 3, "test": 6}
+@pytest.mark.parametrize(("tenths", "train", "test"), [(2, 21, 6), (1, 24, 3), (4, 15, 12), (8, 3, 24)])
+def test_of_ten_dialogues_one_is_for_development_and_as_many_for_the_test_as_asked(tenths, train, test):
+    splits = made(dataclasses.replace(SMALL, dialogues=30, utterances=(1, 1), test_tenths=tenths))
+    assert {k: len(v) for k, v in splits.items()} == {"train": train, "dev": 3, "test": test}
+    speakers = {k: {u.speaker for u in v} for k, v in splits.items()}
+    assert not speakers["train"] & speakers["test"]
+
+
+def test_a_larger_test_part_takes_dialogues_from_train_and_gives_none_back():
+    small, large = (
+        {u.dialogue for u in made(dataclasses.replace(SMALL, dialogues=30, test_tenths=k))["test"]}
+        for k in (2, 4)
+    )
+    assert small < large
+
+
+def test_a_larger_test_part_has_its_share_of_the_speakers():
+    pools = speaker_pools(Options(speakers=42, test_tenths=4))
+    assert {split: len(pool) for split, pool in pools.items()} == {"train": 21, "dev": 4, "test": 17}
 
 
 def test_the_vocabulary_is_a_set_of_words_that_a_tokenizer_keeps_whole():
@@ -269,6 +286,7 @@ def test_every_option_is_explained():
     ("wrong", "said"),
     [
         ({"dialogues": 2}, "dialogues = 2; give a finite number at least 3"),
+        ({"test_tenths": 9}, "test_tenths = 9; give a finite number from 1 to 8"),
         ({"dead_audio": 1.5}, "dead_audio = 1.5; give a finite number from 0 to 1"),
         ({"noise_text": float("nan")}, "noise_text = nan"),
         ({"words": (5, 2)}, "words = (5, 2); give 1 <= fewest <= most"),

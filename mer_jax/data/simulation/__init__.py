@@ -45,5 +45,5 @@ def describe(options: Options) -> CorpusSpec:
 def simulate(options: Options, split: str) -> Iterator[Utterance]:
     """The utterances of one split, in order of dialogue."""
     for number in range(options.dialogues):
-        if split_of(number) == split:
+        if split_of(options, number) == split:
             yield from dialogue(options, number)

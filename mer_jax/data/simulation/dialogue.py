@@ -14,8 +14,7 @@ from mer_jax.data.simulation.rendering import Scene, bury, render, voice
 from mer_jax.data.simulation.vocabulary import vocabulary
 from mer_jax.errors import InputError
 
-# Of every ten dialogues seven are for training, one for development, two for the test.
-_SPLIT_OF = ("train", "test", "dev", "train", "train", "train", "test", "train", "train", "train")
+_DEV, _TEST = 2, (1, 6, 4, 8, 5, 9, 7, 3)  # of every ten dialogues; test takes the first so many
 _SPEAKERS_PER_DIALOGUE = (2, 3)
 _EDGE = 0.2
 
@@ -30,9 +29,12 @@ class _Turn:
     state: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
-def split_of(dialogue: int) -> str:
+def split_of(options: Options, dialogue: int) -> str:
     """The split a dialogue belongs to, whatever the number of dialogues."""
-    return _SPLIT_OF[dialogue % len(_SPLIT_OF)]
+    place = dialogue % 10
+    if place == _DEV:
+        return "dev"
+    return "test" if place in _TEST[: options.test_tenths] else "train"
 
 
 def speaker_pools(options: Options) -> dict[str, range]:
@@ -43,7 +45,7 @@ def speaker_pools(options: Options) -> dict[str, range]:
         raise InputError(f"generated: speakers = {total}; give at least {needed} for these splits")
     if options.shared_speakers:
         return dict.fromkeys(SPLITS, range(total))
-    dev, test = max(fewest, round(0.1 * total)), max(fewest, round(0.2 * total))
+    dev, test = max(fewest, round(0.1 * total)), max(fewest, round(0.1 * options.test_tenths * total))
     test = min(test, total - dev - fewest)
     edge = total - dev - test
     return {"train": range(edge), "dev": range(edge, edge + dev), "test": range(edge + dev, total)}
@@ -52,7 +54,7 @@ def speaker_pools(options: Options) -> dict[str, range]:
 def dialogue(options: Options, number: int) -> Iterator[Utterance]:
     """The utterances of one dialogue; a function of the options and its number alone."""
     rng = stream(options.seed, "dialogue", number)
-    pool = speaker_pools(options)[split_of(number)]
+    pool = speaker_pools(options)[split_of(options, number)]
     cast = rng.permutation(len(pool))[: between(rng, *_SPEAKERS_PER_DIALOGUE)] + pool.start
     turn = _Turn()
     for place in range(between(rng, *options.utterances)):
@@ -71,7 +73,7 @@ def _utterance(
     start = turn.clock + float(rounded(0.1 + 0.5 * rng.random()))
     turn.clock, turn.speaker = start + scene.seconds, speaker
     turn.planned[speaker], turn.state[speaker] = planned, scene.states[-1]
-    features, truth = _features(rng, options, scene, speaker, split_of(number))
+    features, truth = _features(rng, options, scene, speaker, split_of(options, number))
     words = tuple(vocabulary().words[i] for i in scene.words)
     return Utterance(
         id=f"d{number:04d}_u{place:03d}",

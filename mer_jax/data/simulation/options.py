@@ -25,6 +25,8 @@ class Options:
             lags and only emphasised words tell), bad_modality (noise in place of a modality).
         seed: the same seed gives the same bytes.
         dialogues: number of dialogues, at least 3; more of them leave the earlier ones as they are.
+        test_tenths: of ten dialogues (and speakers) so many, 1 to 8, are for the test, one for
+            development and the others for training.
         utterances: fewest and most utterances of a dialogue.
         words: fewest and most words of an utterance.
         speakers: number of speakers in the corpus.
@@ -68,6 +70,7 @@ class Options:
     preset: str = "default"
     seed: int = 0
     dialogues: int = 100
+    test_tenths: int = 2
     utterances: tuple[int, int] = (8, 16)
     words: tuple[int, int] = (4, 14)
     speakers: int = 30
@@ -111,6 +114,7 @@ class Options:
         amounts += [f"noise_{m}" for m in MODALITIES]
         lags = ["lag_audio", "lag_face"]
         self._check(["dialogues"], 3.0, math.inf)
+        self._check(["test_tenths"], 1.0, 8.0)
         self._check([f"{m}_dim" for m in MODALITIES], 3.0, math.inf)
         self._check(positive, 1.0, math.inf)
         self._check(amounts, 0.0, math.inf)
