@@ -1,12 +1,13 @@
 """How long a decoder that attends to audio takes, and how much memory, beside the same in PyTorch.
 
     python -m experiments.benchmark_decoder --torch-python OTHER_ENVIRONMENT/bin/python
-    python -m experiments.benchmark_decoder --parts decoder --lengths 2000 --feedbacks state --json decoder.json
+    python -m experiments.benchmark_decoder --parts decoder --lengths 2000 --scores general --json decoder.json
     python -m experiments.benchmark_decoder --parts memory
 
-Three parts. decoder: 128 words attend by a concat score to windows of given audio states, and all
-gradients (parameters, words, audio states). step: a training step of the lexico-acoustic system from
-words and raw waveforms. memory: the decoder's, for windows and for global attention, as XLA states it.
+Three parts. decoder: 128 words attend by a concat or a general score to windows of given audio
+states, and all gradients (parameters, words, audio states). step: a training step of the lexico-acoustic
+system from words and raw waveforms. memory: the decoder's, for windows and for global attention, as XLA
+states it.
 
 PyTorch is no dependency: it runs in the environment whose interpreter is named, with as many threads,
 in several ways to get at a window. Both sides have the same parameters, and are compared before they
@@ -51,10 +52,13 @@ from mer_jax.training.run_folder import provenance
 WORKER = Path(__file__).with_name("benchmark_decoder_torch.py")
 OURS, KEYS = "mer_jax", "keys alone"
 POOLED = 2500  # samples of an audio state
+# How many times as fast as PyTorch: without feedback, with that of the state, with input feeding.
+ASKED = {"decoder over 2000": (5, 2, 2), "decoder over 60": (1, 1, 1), "training step": (1, 1, 1)}
 COLUMNS = ("case", "implementation", "ms, median", "spread", "compile ms", "peak MiB", "x ours")
 ABOUT = {
-    KEYS: "the product W2 s of all audio states and its two gradients, by XLA: a bound for every decoder",
+    KEYS: "the product W2 s of all audio states and its two gradients, by XLA: no concat score does with less",
     "torch masked": "scores of all audio states, those outside the window masked",
+    "torch fused": "the same by scaled_dot_product_attention, general score without feedback",
     "torch by_arrays": "windows by key[rows, places], at each step or, without feedback, all at once",
     "torch by_step": "windows by index_select, at each step",
     "torch at_once": "all windows by one index_select before the first step: no window may depend on a state",
@@ -69,6 +73,7 @@ class Args:
     Attributes:
         parts: decoder, step, memory.
         lengths: audio states that the decoder attends to.
+        scores: concat, v . tanh(W1 h + W2 s); general, h W s.
         feedbacks: what becomes of an attentional vector: none, state, input.
         batch: examples; words, each of dim features; hidden: units of the GRUs; width: of the window.
         samples: of each waveform of a step.
@@ -85,6 +90,7 @@ class Args:
 
     parts: tuple[Literal["decoder", "step", "memory"], ...] = ("decoder", "step", "memory")
     lengths: tuple[int, ...] = (60, 2000)
+    scores: tuple[Literal["concat", "general"], ...] = ("concat", "general")
     feedbacks: tuple[Feedback, ...] = ("none", "state", "input")
     batch: int = 32
     words: int = 128
@@ -133,7 +139,7 @@ def _check(args: Args) -> None:
         values = value if isinstance(value, tuple) else (value,)
         if any(isinstance(x, int | float) and x <= 0 for x in values):
             raise InputError(f"--{name.replace('_', '-')} {value} must be positive")
-    for name in ("parts", "feedbacks", "lengths", "memory_widths"):
+    for name in ("parts", "scores", "feedbacks", "lengths", "memory_widths"):
         if not numbers[name]:
             raise InputError(f"--{name.replace('_', '-')} names none; give at least one")
 
@@ -155,28 +161,26 @@ def _setting(args: Args, stack: contextlib.ExitStack) -> Setting:
 def cases(args: Args) -> Iterator[dict[str, Any]]:
     """What is to be measured: part, name, sizes."""
     sizes = Sizes(args.batch, args.words, args.dim, args.hidden, args.width)
-    for n, feedback in itertools.product(args.lengths, args.feedbacks):
+    kinds = [
+        (f"{score}, feedback {feedback}", {"score": score, "feedback": feedback})
+        for score, feedback in itertools.product(args.scores, args.feedbacks)
+    ]
+    for n, (kind, about) in itertools.product(args.lengths, kinds):
         if "decoder" in args.parts:
-            name = f"decoder over {n}, feedback {feedback}"
-            yield {"part": "decoder", "case": name, "feedback": feedback, "n": n, "sizes": sizes}
-    for feedback in args.feedbacks:
+            yield {"part": "decoder", "case": f"decoder over {n}, {kind}", "n": n, "sizes": sizes} | about
+    for kind, about in kinds:
         if "step" in args.parts:
             own = dataclasses.replace(sizes, batch=args.step_batch)
             n = -(-args.samples // POOLED)
-            yield {"part": "step", "case": f"training step, feedback {feedback}", "feedback": feedback} | {
-                "n": n,
-                "sizes": own,
-            }
-    for feedback, width in itertools.product(args.feedbacks, (*args.memory_widths, None)):
+            yield {"part": "step", "case": f"training step, {kind}", "n": n, "sizes": own} | about
+    for (kind, about), width in itertools.product(kinds, (*args.memory_widths, None)):
         # Without feedback the CPU's native kernel allocates for itself, which XLA does not see.
-        if "memory" in args.parts and feedback != "none":
-            seen = "global" if width is None else f"w = {width}"
-            name = f"memory over {args.memory_length}, feedback {feedback}, {seen}"
+        if "memory" in args.parts and about["feedback"] != "none":
             own = sizes if width is None else dataclasses.replace(sizes, width=width)
-            yield {"part": "memory", "case": name, "feedback": feedback, "n": args.memory_length} | {
-                "sizes": own,
-                "alignment": "global" if width is None else "window",
-            }
+            alignment = {"alignment": "global" if width is None else "window"}
+            seen = "global" if width is None else f"w = {width}"
+            case = f"memory over {args.memory_length}, {kind}, {seen}"
+            yield {"part": "memory", "case": case, "n": args.memory_length, "sizes": own} | about | alignment
 
 
 Found = tuple[list[dict[str, Any]], list[dict[str, str]]]
@@ -184,16 +188,16 @@ Found = tuple[list[dict[str, Any]], list[dict[str, str]]]
 
 def contest(case: Mapping[str, Any], args: Args, setting: Setting) -> Found:
     """Rows of one case of the parts decoder and step, and who was left out and why."""
-    sizes, feedback = case["sizes"], case["feedback"]
+    sizes, score, feedback = case["sizes"], case["score"], case["feedback"]
     if case["part"] == "decoder":
-        ours = attending(sizes, case["n"], feedback)
+        ours = attending(sizes, case["n"], score, feedback)
     else:
-        ours = training(sizes, args.samples, args.vocabulary, feedback)
+        ours = training(sizes, args.samples, args.vocabulary, score, feedback)
     turns: dict[str, Callable[[], float]] = {OURS: stopwatch(ours.run)}
     about: dict[str, tuple[float, float | None, float | None]] = {
         OURS: (ours.compile_ms, ours.temporary_mib, None)
     }
-    if case["part"] == "decoder" and feedback == "none":
+    if (case["part"], score, feedback) == ("decoder", "concat", "none"):
         keys = keys_alone(sizes, case["n"])
         turns[KEYS] = stopwatch(keys.run)
         about[KEYS] = (keys.compile_ms, keys.temporary / MIB, None)
@@ -203,7 +207,7 @@ def contest(case: Mapping[str, Any], args: Args, setting: Setting) -> Found:
     if setting.torch is not None:
         arrays: dict[str, Any] = dict(ours.arrays)
         np.savez(path, **arrays)
-    for name in ways(feedback):
+    for name in ways(score, feedback):
         reason = _why_not(case, name, setting)
         if reason is not None:
             left_out.append({"case": case["case"], "implementation": f"torch {name}", "why": reason})
@@ -220,7 +224,8 @@ def contest(case: Mapping[str, Any], args: Args, setting: Setting) -> Found:
 def _why_not(case: Mapping[str, Any], name: str, setting: Setting) -> str | None:
     if setting.torch is None:
         return "no --torch-python is given"
-    needed = temporaries(case["sizes"], case["n"], name, case["feedback"] == "none") / 2**30
+    whole = case["feedback"] == "none"
+    needed = temporaries(case["sizes"], case["n"], case["score"], name, whole) / 2**30
     if needed > setting.memory_gib:
         return f"it needs about {needed:.1f} GiB, more than --memory-gib {setting.memory_gib:g}"
     return None
@@ -250,7 +255,8 @@ def _rows(
 
 def memory(case: Mapping[str, Any]) -> Found:
     """The row of one case of the part memory, which is compiled and not run."""
-    mib, compile_ms = memory_of_decoder(case["sizes"], case["n"], case["feedback"], case["alignment"])
+    asked = (case[name] for name in ("sizes", "n", "score", "feedback", "alignment"))
+    mib, compile_ms = memory_of_decoder(*asked)
     untimed = {"median_ms": None, "spread_ms": None, "ratio": None, "rounds": 0, "deviation": None}
     return [_row(case, OURS, compile_ms, mib) | untimed], []
 
@@ -264,6 +270,7 @@ def _row(case: Mapping[str, Any], name: str, compile_ms: float, peak: float | No
         "peak_mib": None if peak is None else round(peak, 1),
         "part": case["part"],
         "n": case["n"],
+        "score": case["score"],
         "feedback": case["feedback"],
         "alignment": case.get("alignment", "window"),
         **dataclasses.asdict(case["sizes"]),
@@ -272,13 +279,15 @@ def _row(case: Mapping[str, Any], name: str, compile_ms: float, peak: float | No
 
 def judged(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What is asked of the CPU, with what this run says to it; None where a part was not measured."""
-    found = [
-        _faster(rows, f"decoder over {n}, feedback {feedback}", bound)
-        for n, bounds in ((2000, (5, 2, 2)), (60, (1, 1, 1)))
-        for feedback, bound in zip(("none", "state", "input"), bounds, strict=True)
-    ]
-    found += [_faster(rows, f"training step, feedback {f}", 1) for f in ("none", "state", "input")]
-    return found + [_linear(rows, feedback) for feedback in ("state", "input")]
+    found = []
+    for score in ("concat", "general"):
+        found += [
+            _faster(rows, f"{what}, {score}, feedback {feedback}", bound)
+            for what, bounds in ASKED.items()
+            for feedback, bound in zip(("none", "state", "input"), bounds, strict=True)
+        ]
+        found += [_linear(rows, score, feedback) for feedback in ("state", "input")]
+    return found
 
 
 def _faster(rows: Sequence[Mapping[str, Any]], case: str, bound: float) -> dict[str, Any]:
@@ -290,13 +299,20 @@ def _faster(rows: Sequence[Mapping[str, Any]], case: str, bound: float) -> dict[
     return at_least(f"{case}: {who} / ours", bound, value)
 
 
-def _linear(rows: Sequence[Mapping[str, Any]], feedback: str) -> dict[str, Any]:
+def _linear(rows: Sequence[Mapping[str, Any]], score: str, feedback: str) -> dict[str, Any]:
     """How much more memory the widest window takes than the narrowest; linear would be as much more
     as it is wider, and what does not depend on the window (keys, gradients of all states) makes it less."""
-    own = [r for r in rows if (r["part"], r["feedback"], r["alignment"]) == ("memory", feedback, "window")]
+    own = [
+        row
+        for row in rows
+        if (row["part"], row["alignment"]) == ("memory", "window")
+        and (row["score"], row["feedback"]) == (score, feedback)
+    ]
     sizes = sorted((row["width"], row["peak_mib"]) for row in own)
     (w0, m0), (w1, m1) = (sizes[0], sizes[-1]) if len(sizes) > 1 else ((1, 0), (16, 0))
-    what = f"memory over many states, feedback {feedback}: MiB at the widest window / at the narrowest"
+    what = (
+        f"memory over many states, {score}, feedback {feedback}: MiB at the widest window / at the narrowest"
+    )
     return at_most(what, w1 / w0, m1 / m0 if m0 else None)
 
 

@@ -19,7 +19,7 @@ from mer_jax.data.batching import Batch
 from mer_jax.errors import InputError
 from mer_jax.models.base import Task
 from mer_jax.models.lexico_acoustic import LexicoAcousticConfig
-from mer_jax.nn.attention import AttentionConfig
+from mer_jax.nn.attention import AttentionConfig, Score
 from mer_jax.nn.decoder import AttendingDecoder, Feedback
 from mer_jax.nn.front_end import FrontEndConfig
 from mer_jax.training.config import TrainingConfig
@@ -64,9 +64,9 @@ class Ours:
     results: Callable[[], Mapping[str, np.ndarray]]
 
 
-def attending(sizes: Sizes, n: int, feedback: Feedback) -> Ours:
+def attending(sizes: Sizes, n: int, score: Score, feedback: Feedback) -> Ours:
     """h~ of the decoder over n audio states, and gradients of all parameters, words and states."""
-    program, operands, cotangent = _decoder(sizes, n, feedback, "window")
+    program, operands, cotangent = _decoder(sizes, n, score, feedback, "window")
     start, end = _spans(sizes, n)
     arrays = {
         "start": start,
@@ -99,19 +99,23 @@ def keys_alone(sizes: Sizes, n: int) -> Compiled:
     return compiled(both, *operands)
 
 
-def memory_of_decoder(sizes: Sizes, n: int, feedback: Feedback, alignment: str) -> tuple[float, float]:
+def memory_of_decoder(
+    sizes: Sizes, n: int, score: Score, feedback: Feedback, alignment: str
+) -> tuple[float, float]:
     """MiB of temporaries of the same, and ms of compilation; alignment: window or global."""
-    program, _, _ = _decoder(sizes, n, feedback, alignment)
+    program, _, _ = _decoder(sizes, n, score, feedback, alignment)
     return program.temporary / MIB, program.compile_ms
 
 
-def _decoder(sizes: Sizes, n: int, feedback: Feedback, alignment: Any) -> tuple[Any, Any, np.ndarray]:
+def _decoder(
+    sizes: Sizes, n: int, score: Score, feedback: Feedback, alignment: Any
+) -> tuple[Any, Any, np.ndarray]:
     random, shape = np.random.default_rng(0), (sizes.batch, sizes.words)
 
     def normal(*shape: int) -> np.ndarray:
         return random.normal(size=shape).astype(np.float32)
 
-    config = AttentionConfig("concat", alignment, width=sizes.width, size=sizes.hidden)
+    config = AttentionConfig(score, alignment, width=sizes.width, size=sizes.hidden)
     module = AttendingDecoder(config, sizes.hidden, feedback)
     operands: dict[str, Any] = {
         "inputs": normal(*shape, sizes.dim),
@@ -134,7 +138,7 @@ def _decoder(sizes: Sizes, n: int, feedback: Feedback, alignment: Any) -> tuple[
     return compiled(both, *jax.device_put((operands, masks, cotangent))), operands, cotangent
 
 
-def training(sizes: Sizes, samples: int, vocabulary: int, feedback: Feedback) -> Ours:
+def training(sizes: Sizes, samples: int, vocabulary: int, score: Score, feedback: Feedback) -> Ours:
     """A step of Adam on words and raw waveforms, as training makes it."""
     config = LexicoAcousticConfig(
         main="words",
@@ -146,7 +150,7 @@ def training(sizes: Sizes, samples: int, vocabulary: int, feedback: Feedback) ->
         encoder="decoder",
         feedback=feedback,
         starts_from_auxiliary=True,
-        score="concat",
+        score=score,
         alignment="window",
         width=sizes.width,
         attention_size=sizes.hidden,
@@ -235,11 +239,14 @@ class Setting:
     torch_memory: Interpreter | None
 
 
-def temporaries(sizes: Sizes, n: int, windows: str, whole: bool) -> float:
+def temporaries(sizes: Sizes, n: int, score: Score, windows: str, whole: bool) -> float:
     """Bytes of the largest arrays that a PyTorch network keeps for its backward pass, about: sums and
-    tanh of each word's states, or of all states; whole: without feedback, all words at once."""
-    seen = n if windows == "masked" else min(n, sizes.width + 1)
-    return 4.0 * 2 * sizes.batch * sizes.words * seen * sizes.hidden * (2 if whole else 1)
+    tanh of each word's states, or of all states; whole: without feedback, all words at once. Of the
+    general score: each word's states, where they are copied, or a number for each."""
+    all_states = windows in ("masked", "fused")
+    seen = n if all_states else min(n, sizes.width + 1)
+    of_each = 1 if score == "general" and all_states else sizes.hidden
+    return 4.0 * 2 * sizes.batch * sizes.words * seen * of_each * (2 if whole else 1)
 
 
 def in_torch(
@@ -286,6 +293,7 @@ def _difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one - other.reshape(one.shape)).max() / np.abs(one).max())
 
 
-def ways(feedback: str) -> Sequence[str]:
+def ways(score: Score, feedback: Feedback) -> Sequence[str]:
     """How PyTorch gets at windows (see benchmark_decoder_torch.py)."""
-    return ("masked", "by_arrays", "at_once", "in_pieces" if feedback == "none" else "by_step")
+    own = ("by_step",) if feedback != "none" else ("in_pieces", "fused")[: 1 + (score == "general")]
+    return ("masked", "by_arrays", "at_once", *own)

@@ -12,6 +12,7 @@ Not a module of the package: a JSON object a line on stdin, an answer a line on 
 windows: how a word gets at the audio states of its window.
 
     masked     it does not: all states get a score, those outside are masked
+    fused      the same in one call of scaled_dot_product_attention (general score, without feedback)
     by_arrays  key[rows, places]; with feedback at each step, else of all words at once
     by_step    rows copied by `index_select`, at each step
     at_once    the same of all words, before the first step
@@ -35,28 +36,33 @@ from torch.nn import functional
 
 QUICK_MS, TURN_MS = 100.0, 10.0  # as in kernels/attention/bench.py
 PIECE = 16
+WHOLE = ("masked", "fused")  # ways that cut out no windows
+WORDS_OF_ROWS = 3  # dimensions: rows, words, features
 
 
 class Decoder(nn.Module):
-    """A GRU whose states attend by v . tanh(W1 h + W2 s) to windows of an encoder's states."""
+    """A GRU whose states attend to windows of an encoder's states.
 
-    def __init__(self, dim, hidden, memory, size, feedback, windows):
+    score: concat, v . tanh(W1 h + W2 s), or general, W h . s, which projects the few words alone.
+    """
+
+    def __init__(self, dim, hidden, memory, size, score, feedback, windows):
         super().__init__()
-        self.feedback, self.windows = feedback, windows
+        self.feedback, self.windows, concat = feedback, windows, score == "concat"
         fed = size if feedback == "input" else 0
         self.gru = (
             nn.GRU(dim, hidden, batch_first=True) if feedback == "none" else nn.GRUCell(dim + fed, hidden)
         )
-        self.query = nn.Linear(hidden, size, bias=False)
-        self.key = nn.Linear(memory, size, bias=False)
-        self.score = nn.Linear(size, 1, bias=False)
+        self.query = nn.Linear(hidden, size if concat else memory, bias=False)
+        self.key = nn.Linear(memory, size, bias=False) if concat else None
+        self.score = nn.Linear(size, 1, bias=False) if concat else None
         self.attentional = nn.Linear(memory + hidden, size, bias=False)
 
     def forward(self, inputs, encoder, spans, initial=None):
         """h~ of [batch, words, dim] over [batch, n, memory]; spans: first and last state of each word."""
         if initial is None:
             initial = inputs.new_zeros(len(inputs), self.query.in_features)
-        memory = Windows(self.key(encoder), encoder, *spans, self.windows)
+        memory = Windows(self.key and self.key(encoder), encoder, *spans, self.windows)
         if self.feedback != "none":
             return self.stepwise(inputs, memory, initial)
         states, _ = self.gru(inputs, initial[None])
@@ -78,40 +84,77 @@ class Decoder(nn.Module):
         return torch.stack(found, dim=1)
 
     def attend(self, states, key, value, outside):
-        """h~ of [..., hidden] over [..., w, size] and [..., w, memory]; outside: not attended to."""
-        scores = self.score(torch.tanh(self.query(states)[..., None, :] + key))[..., 0]
-        shares = torch.softmax(scores.masked_fill(outside, -math.inf), dim=-1)
-        context = (shares[..., None, :] @ value)[..., 0, :]
+        """h~ of [..., hidden] over [..., w, size] and [..., w, memory], each word's own or one for all
+        words of a row; outside: not attended to."""
+        query = self.query(states)
+        if self.windows == "fused":
+            context = functional.scaled_dot_product_attention(query, value, value, ~outside, scale=1.0)
+        else:
+            scores = of_each(query, value.mT) if key is None else self.additive(query, key)
+            shares = torch.softmax(scores.masked_fill(outside, -math.inf), dim=-1)
+            context = of_each(shares, value)
         return torch.tanh(self.attentional(torch.cat([context, states], dim=-1)))
+
+    def additive(self, query, key):
+        """v . tanh(query + key)"""
+        key = key[:, None] if key.ndim == query.ndim == WORDS_OF_ROWS else key
+        return self.score(torch.tanh(query[..., None, :] + key))[..., 0]
+
+
+def of_each(x, matrices):
+    """x [..., f] times a matrix [..., f, g] of its own, or one that all words of a row share."""
+    if x.ndim == matrices.ndim == WORDS_OF_ROWS:
+        return x @ matrices
+    return (x[..., None, :] @ matrices)[..., 0, :]
 
 
 class Windows:
-    """Keys and values, [batch, n, ...], as the words see them."""
+    """Keys (None: the values are the keys) and values, [batch, n, ...], as the words see them."""
 
     def __init__(self, key, value, start, end, how):
         self.key, self.value, self.how = key, value, how
-        n = key.shape[1]
-        width = n if how == "masked" else min(n, int((end - start).max()) + 1)
+        n = value.shape[1]
+        width = n if how in WHOLE else min(n, int((end - start).max()) + 1)
         self.places = start.clamp(0, n - width)[..., None] + torch.arange(width)
         self.outside = (self.places < start[..., None]) | (self.places > end[..., None])
 
     def some(self, words):
-        """Keys, values and what is outside, of a slice of the words: [batch, words, w, ...]."""
-        if self.how == "masked":
-            return self.key[:, None], self.value[:, None], self.outside[:, words]
-        places, rows = self.places[:, words], torch.arange(len(self.key))[:, None, None]
-        if self.how == "by_arrays":
-            return self.key[rows, places], self.value[rows, places], self.outside[:, words]
-        flat = (places + self.key.shape[1] * rows).flatten()
-        parts = (x.flatten(0, 1).index_select(0, flat) for x in (self.key, self.value))
-        return *(x.view(*places.shape, -1) for x in parts), self.outside[:, words]
+        """Keys, values and what is outside, of a slice of the words: [batch, words, w, ...]; where no
+        window is cut out, keys and values [batch, n, ...]."""
+        outside = self.outside[:, words]
+        if self.how in WHOLE:
+            return self.key, self.value, outside
+        places, rows = self.places[:, words], torch.arange(len(self.value))[:, None, None]
+        flat = (places + self.value.shape[1] * rows).flatten()
+
+        def cut(x):
+            if self.how == "by_arrays":
+                return x[rows, places]
+            return x.flatten(0, 1).index_select(0, flat).view(*places.shape, -1)
+
+        return self.key if self.key is None else cut(self.key), cut(self.value), outside
 
     def by_word(self):
         """The same of each word, [batch, w, ...]."""
-        if self.how == "at_once":
-            return zip(*(x.unbind(1) for x in self.some(slice(None))), strict=True)
         words = range(self.places.shape[1])
-        return (tuple(x[:, 0] for x in self.some(slice(word, word + 1))) for word in words)
+        if self.how in WHOLE:
+            return ((self.key, self.value, self.outside[:, word]) for word in words)
+        if self.how == "at_once":
+            return zip(*(of_words(x, len(words)) for x in self.some(slice(None))), strict=True)
+        return (tuple(next(of_words(x, 1)) for x in self.some(slice(word, word + 1))) for word in words)
+
+
+def of_words(x, words):
+    """x of each word; None for each where there is no x."""
+    return iter([None] * words if x is None else x.unbind(1))
+
+
+def decoder_of(arrays, prefix, dim, memory, feedback, windows):
+    """A decoder of the sizes, and with the score, of our arrays."""
+    hidden = arrays[f"{prefix}gru/recurrent_kernel"].shape[0]
+    size = arrays[f"{prefix}attention/W_c"].shape[1]
+    score = "concat" if f"{prefix}attention/W2" in arrays else "general"
+    return Decoder(dim, hidden, memory, size, score, feedback, windows)
 
 
 class LexicoAcoustic(nn.Module):
@@ -120,18 +163,15 @@ class LexicoAcoustic(nn.Module):
     def __init__(self, arrays, feedback, windows):
         super().__init__()
         table, first, second = (arrays[f"front/{name}"].shape for name in (TABLE, FIRST, SECOND))
-        hidden, size = (
-            arrays["auxiliary_0/recurrent_kernel"].shape[0],
-            arrays["decoder/attention/W2"].shape[1],
-        )
+        hidden = arrays["auxiliary_0/recurrent_kernel"].shape[0]
         self.words = nn.Embedding(*table)
         self.convolutions = nn.ModuleList(
             nn.Conv1d(channels, filters, width, padding=(width - 1) // 2)
             for width, channels, filters in (first, second)
         )
         self.audio = nn.GRU(second[2], hidden, batch_first=True)
-        self.decoder = Decoder(table[1], hidden, hidden, size, feedback, windows)
-        self.head = nn.Linear(size, arrays["Dense_0/bias"].shape[0])
+        self.decoder = decoder_of(arrays, "decoder/", table[1], hidden, feedback, windows)
+        self.head = nn.Linear(*arrays["Dense_0/kernel"].shape)
 
     def forward(self, words, waveform, spans):
         """Logits of the classes."""
@@ -158,7 +198,8 @@ def parameters_of_gru(module, prefix):
 
 def parameters_of_decoder(module, prefix=""):
     """Name of ours -> parameter."""
-    layers = {"W1": module.query, "W2": module.key, "v": module.score, "W_c": module.attentional}
+    concat = {"W1": module.query, "W2": module.key, "v": module.score}
+    layers = ({"W": module.query} if module.key is None else concat) | {"W_c": module.attentional}
     own = {f"{prefix}attention/{name}": layer.weight for name, layer in layers.items()}
     return parameters_of_gru(module.gru, f"{prefix}gru") | own
 
@@ -208,9 +249,8 @@ class Attending:
         self.words = arrays["inputs"].requires_grad_()
         self.audio = arrays["encoder"].requires_grad_()
         self.cotangent, self.spans = arrays["cotangent"], (arrays["start"], arrays["end"])
-        hidden = arrays["gru/recurrent_kernel"].shape[0]
-        sizes = (self.words.shape[2], hidden, *arrays["attention/W2"].shape)
-        self.module = Decoder(*sizes, asked["feedback"], asked["windows"])
+        sizes = self.words.shape[2], self.audio.shape[2]
+        self.module = decoder_of(arrays, "", *sizes, asked["feedback"], asked["windows"])
         self.parameters = parameters_of_decoder(self.module)
         load(self.parameters, arrays)
 

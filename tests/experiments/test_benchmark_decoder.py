@@ -28,11 +28,11 @@ def called(capsys, tmp_path):
 def test_the_decoder_is_timed_and_its_memory_told(called):
     code, said, result = called(
         "--parts", "decoder", "memory", "--lengths", "6", "--memory-length", "600", "--memory-widths", "8", "300",
-        "--feedbacks", "none", "state",
+        "--feedbacks", "none", "state", "--scores", "concat",
     )  # fmt: skip
     assert code == 0, said.err
     timed = [row for row in result["rows"] if row["part"] == "decoder"]
-    over = "decoder over 6, feedback"
+    over = "decoder over 6, concat, feedback"
     assert [(row["case"], row["implementation"]) for row in timed] == [
         (f"{over} none", "mer_jax"),
         (f"{over} none", "keys alone"),
@@ -51,24 +51,35 @@ def test_the_decoder_is_timed_and_its_memory_told(called):
     assert {(one["implementation"], one["why"]) for one in result["left_out"]} >= {
         ("torch masked", "no --torch-python is given")
     }
-    assert said.out.count("not measured") == 10
-    assert "| decoder over 6, feedback state | mer_jax |" in benchmark.markdown(result)
+    assert said.out.count("not measured") == 21
+    assert "| decoder over 6, concat, feedback state | mer_jax |" in benchmark.markdown(result)
 
 
 def test_a_training_step_learns(called):
     code, said, result = called(
-        "--parts", "step", "--samples", "6000", "--vocabulary", "9", "--step-batch", "2", "--feedbacks", "input"
+        "--parts", "step", "--samples", "6000", "--vocabulary", "9", "--step-batch", "2", "--feedbacks", "input",
+        "--scores", "general",
     )  # fmt: skip
     assert code == 0, said.err
     (row,) = result["rows"]
-    assert (row["case"], row["n"], row["batch"]) == ("training step, feedback input", 3, 2)
+    assert (row["case"], row["n"], row["batch"]) == ("training step, general, feedback input", 3, 2)
 
 
+def test_keys_are_timed_for_the_score_that_needs_them(called):
+    _, _, result = called("--parts", "decoder", "--lengths", "6", "--feedbacks", "none")
+    assert [(row["score"], row["implementation"]) for row in result["rows"]] == [
+        ("concat", "mer_jax"),
+        ("concat", "keys alone"),
+        ("general", "mer_jax"),
+    ]
+
+
+@pytest.mark.parametrize("score", ["concat", "general"])
 @pytest.mark.parametrize("feedback", ["none", "state", "input"])
-def test_what_both_sides_must_agree_in_is_whole_and_right(feedback):
+def test_what_both_sides_must_agree_in_is_whole_and_right(score, feedback):
     """The states, and a gradient for every parameter and input."""
     sizes = Sizes(2, 3, 4, 5, 2)
-    found = attending(sizes, 6, feedback)
+    found = attending(sizes, 6, score, feedback)
     results = found.results()
     parameters = {name for name in found.arrays if "/" in name}
     assert set(results) == parameters | {"states", "inputs", "encoder"}
@@ -100,10 +111,18 @@ def test_other_numbers_are_refused():
 
 def test_what_torch_would_need_counts_states_of_the_window_or_all():
     sizes = Sizes(32, 128, 100, 200, 64)
-    by_step = temporaries(sizes, 2000, "by_step", whole=False)
-    assert temporaries(sizes, 2000, "masked", whole=False) == pytest.approx(by_step * 2000 / 65)
-    assert temporaries(sizes, 60, "by_step", whole=False) == pytest.approx(by_step * 60 / 65)
-    assert set(ways("none")) - set(ways("state")) == {"in_pieces"}
+    by_step = temporaries(sizes, 2000, "concat", "by_step", whole=False)
+    masked = temporaries(sizes, 2000, "concat", "masked", whole=False)
+    assert masked == pytest.approx(by_step * 2000 / 65)
+    assert temporaries(sizes, 60, "concat", "by_step", whole=False) == pytest.approx(by_step * 60 / 65)
+    assert temporaries(sizes, 2000, "general", "by_step", whole=False) == by_step
+    assert temporaries(sizes, 2000, "general", "masked", whole=False) == pytest.approx(masked / 200)
+
+
+def test_one_call_for_all_words_serves_a_product_without_feedback_alone():
+    assert set(ways("concat", "none")) - set(ways("concat", "state")) == {"in_pieces"}
+    assert set(ways("general", "none")) - set(ways("concat", "none")) == {"fused"}
+    assert ways("general", "input") == ways("concat", "input")
 
 
 def row(case, implementation="mer_jax", ratio=1.0, **more):
@@ -112,31 +131,31 @@ def row(case, implementation="mer_jax", ratio=1.0, **more):
 
 def test_the_fastest_of_torchs_ways_counts():
     rows = [
-        row("decoder over 2000, feedback state"),
-        row("decoder over 2000, feedback state", "keys alone", 0.4),
-        row("decoder over 2000, feedback state", "torch masked", 9.0),
-        row("decoder over 2000, feedback state", "torch by_step", 1.9),
-        row("training step, feedback none"),
-        row("training step, feedback none", "torch at_once", 1.2),
+        row("decoder over 2000, concat, feedback state"),
+        row("decoder over 2000, concat, feedback state", "keys alone", 0.4),
+        row("decoder over 2000, concat, feedback state", "torch masked", 9.0),
+        row("decoder over 2000, concat, feedback state", "torch by_step", 1.9),
+        row("training step, general, feedback none"),
+        row("training step, general, feedback none", "torch at_once", 1.2),
     ]
     rows = [{"part": "decoder", "feedback": "", "alignment": "window"} | one for one in rows]
     found = {one["what"]: (one["measured"], one["met"]) for one in benchmark.judged(rows)}
-    assert found["decoder over 2000, feedback state: torch by_step / ours"] == (1.9, False)
-    assert found["training step, feedback none: torch at_once / ours"] == (1.2, True)
+    assert found["decoder over 2000, concat, feedback state: torch by_step / ours"] == (1.9, False)
+    assert found["training step, general, feedback none: torch at_once / ours"] == (1.2, True)
     assert sum(met is not None for _, met in found.values()) == 2
-    assert len(found) == 11
+    assert len(found) == 22
 
 
 @pytest.mark.parametrize(("mib", "met"), [((20, 68, 260), True), ((20, 68, 340), False)])
 def test_memory_may_grow_as_the_window_does(mib, met):
     rows = [
-        row("m", part="memory", feedback="state", alignment="window", width=w, peak_mib=m)
+        row("m", part="memory", score="general", feedback="state", alignment="window", width=w, peak_mib=m)
         for w, m in zip((16, 64, 256), mib, strict=True)
     ]
     (found,) = [
         one
         for one in benchmark.judged(rows)
-        if one["what"].startswith("memory over many states, feedback state")
+        if one["what"].startswith("memory over many states, general, feedback state")
     ]
     assert found["met"] is met
 
