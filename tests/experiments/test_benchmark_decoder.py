@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from experiments import benchmark_decoder as benchmark
-from experiments.benchmark_decoder_cases import Sizes, attending, check_same, keys_alone, temporaries, ways
+from experiments.benchmark_decoder_cases import (
+    Sizes,
+    attending,
+    check_same,
+    keys_alone,
+    temporaries,
+    training,
+    ways,
+)
 from experiments.command import run
 from mer_jax.errors import InputError
 
@@ -55,7 +63,7 @@ def test_the_decoder_is_timed_and_its_memory_told(called):
     assert "| decoder over 6, concat, feedback state | mer_jax |" in benchmark.markdown(result)
 
 
-def test_a_training_step_learns(called):
+def test_a_training_step_is_timed(called):
     code, said, result = called(
         "--parts", "step", "--samples", "6000", "--vocabulary", "9", "--step-batch", "2", "--feedbacks", "input",
         "--scores", "general",
@@ -74,6 +82,19 @@ def test_keys_are_timed_for_the_score_that_needs_them(called):
     ]
 
 
+def test_a_training_step_learns_with_the_score_asked_for():
+    found = training(Sizes(2, 3, 4, 5, 4), 6000, 9, "general", "input")
+    assert names_in_attention(found.arrays) == {"W", "W_c"}
+    before = found.results()["loss"]
+    for _ in range(30):
+        found.run()
+    assert found.results()["loss"] < before
+
+
+def names_in_attention(arrays):
+    return {name.rpartition("/")[2] for name in arrays if "attention/" in name}
+
+
 @pytest.mark.parametrize("score", ["concat", "general"])
 @pytest.mark.parametrize("feedback", ["none", "state", "input"])
 def test_what_both_sides_must_agree_in_is_whole_and_right(score, feedback):
@@ -82,6 +103,8 @@ def test_what_both_sides_must_agree_in_is_whole_and_right(score, feedback):
     found = attending(sizes, 6, score, feedback)
     results = found.results()
     parameters = {name for name in found.arrays if "/" in name}
+    own = {"concat": {"W1", "W2", "v"}, "general": {"W"}}[score]
+    assert names_in_attention(parameters) == own | {"W_c"}
     assert set(results) == parameters | {"states", "inputs", "encoder"}
     assert results["states"].shape == (2, 3, 5)
     for name in (*parameters, "inputs", "encoder"):
