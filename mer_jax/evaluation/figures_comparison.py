@@ -59,6 +59,11 @@ def wrapped(name: str, width: int) -> str:
     return "<br>".join(html.escape(line, quote=False) for line in textwrap.wrap(name, width))
 
 
+def row_height(labels: Sequence[str]) -> int:
+    """Pixels of a row that has room for the longest of its labels, as `wrapped` breaks them."""
+    return max(62, 10 + 17 * max(label.count("<br>") + 1 for label in labels))
+
+
 def pair_matrix(comparison: Mapping[str, Any]) -> go.Figure:
     """Row minus column, oriented so that above 0 the row is better, with Holm's p.
 
@@ -110,7 +115,7 @@ def pair_matrix(comparison: Mapping[str, Any]) -> go.Figure:
     }
     figure.update_xaxes(side="top", **ticks)
     figure.update_yaxes(autorange="reversed", **ticks)
-    return styled(figure, height=100 + 62 * n, margin={"l": 64, "r": 12, "t": 60, "b": 8})
+    return styled(figure, height=100 + row_height(labels) * n, margin={"l": 64, "r": 12, "t": 60, "b": 8})
 
 
 def _p(p: float | None) -> str:

@@ -22,7 +22,14 @@ from mer_jax.evaluation.figure_style import (
     legend_below,
     styled,
 )
-from mer_jax.evaluation.figures_comparison import in_rank_order, names_of, system_colours, whisker, wrapped
+from mer_jax.evaluation.figures_comparison import (
+    in_rank_order,
+    names_of,
+    row_height,
+    system_colours,
+    whisker,
+    wrapped,
+)
 
 
 def ranking(comparison: Mapping[str, Any], contenders: Sequence[Contender]) -> go.Figure:
@@ -52,8 +59,8 @@ def ranking(comparison: Mapping[str, Any], contenders: Sequence[Contender]) -> g
     ticks = {"tickvals": list(range(len(rows))), "ticktext": labels, "ticks": "", "showgrid": False}
     figure.update_yaxes(range=[len(rows) - 0.45, -0.55], **ticks)
     margin = {"l": 64, "r": 22 + 10 * columns, "t": 14 + 20 * notes, "b": 52}
-    height = 150 + 62 * len(rows) + 20 * notes
-    return styled(figure, height=height, margin=margin, legend=legend_below(-75 / (62 * len(rows))))
+    plot = row_height(labels) * len(rows)
+    return styled(figure, height=150 + plot + 20 * notes, margin=margin, legend=legend_below(-75 / plot))
 
 
 def _seed_scores(contender: Contender, metric: str) -> list[float]:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 
@@ -130,6 +131,21 @@ def test_ranking_holds_means_intervals_seeds_floors_and_cliques(written):
     names = [row["name"] for row in rows]
     spans = [(names.index(c[0]) - 0.3, names.index(c[-1]) + 0.3) for c in comparison["cliques"] if c[1:]]
     assert [(shape.y0, shape.y1) for shape in figure.layout.shapes] == spans
+
+
+def test_rows_have_room_for_the_longest_name():
+    comparison, contenders = compared()
+    long = "lexico acoustic (modalities words,waveform, auxiliary waveform, filters 4,8, epochs 15)"
+    changed = json.loads(json.dumps(comparison).replace(NAMES[2], long))
+    others = [dataclasses.replace(one, name=one.name.replace(NAMES[2], long)) for one in contenders]
+    pairs = (
+        (ranking(comparison, contenders), ranking(changed, others)),
+        (pair_matrix(comparison), pair_matrix(changed)),
+    )
+    for short, figure in pairs:
+        lines = max(label.count("<br>") + 1 for label in figure.layout.yaxis.ticktext)
+        assert lines >= 6
+        assert figure.layout.height - short.layout.height >= len(NAMES) * (16 * lines - 62)
 
 
 def test_a_ceiling_is_a_line_and_what_is_far_off_is_written_at_the_edge():
