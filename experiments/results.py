@@ -24,7 +24,7 @@ import tyro
 
 from experiments import prepare_data
 from experiments.command import data_dir_from_environment, parse, run
-from experiments.studies import BENCHMARKS, CEILING, STUDIES, VECTORS, Benchmark, Study
+from experiments.studies import BENCHMARKS, CEILING, DATA, STUDIES, VECTORS, Benchmark, Study
 from mer_jax.data.corpus import load
 from mer_jax.errors import InputError, nearest
 from mer_jax.evaluation.ceiling import human_ceiling
@@ -155,7 +155,7 @@ def ceiling(args: Args) -> str:
 def benchmark(name: str, one: Benchmark, args: Args) -> str:
     """Runs a benchmark in a process of its own, which nothing before it has touched, and gives its table."""
     path, said = args.out / f"{name}.json", ["-m", one.script.__name__, *one.argv]
-    given = list(said)
+    given = [word.replace(DATA, str(args.data_dir)) for word in said]
     if one.torch and args.torch_python:
         given += ["--torch-python", args.torch_python]
         said += ["--torch-python", "PYTHON_WITH_TORCH"]

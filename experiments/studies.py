@@ -51,6 +51,7 @@ PLANTED_LAG = (
 RAW = "model.front.filters=4,8:training.epochs=15"
 
 VECTORS = "VECTORS"  # stands for the file of word vectors
+DATA = "DATA"  # stands for the data directory
 GLOVE = f"unimodal:data.vectors={VECTORS}"
 BRIEF = (
     *("--options.preset", "bad_modality", "--options.words", "1", "3", "--options.bad-splits"),
@@ -176,6 +177,7 @@ CEILING = Study("ceiling", (), 0, needs="crema_d", corpus="crema_d_votes")
 class Benchmark:
     """One script with `--json` and `markdown`, run in a process of its own.
 
+    argv: DATA in it is the data directory.
     needs: the folder it reads: of a real set below the data directory, or, of pictures, anywhere.
     torch: whether it takes `--torch-python`. corpus: whether it takes `--prepared` and `--data-dir`.
     """
@@ -201,4 +203,5 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         benchmark_emotion_space, ("crema_d_votes", "--states", "votes"), "crema_d", corpus=True
     ),
     "images": Benchmark(parametric_tsne_images, ("--held-out", "test"), str(parametric_tsne_images.FOLDER)),
+    "digits": Benchmark(parametric_tsne_images, ("--images", f"{DATA}/mnist", "--held-out", "test"), "mnist"),
 }

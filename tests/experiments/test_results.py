@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -229,6 +230,19 @@ def test_a_benchmark_that_fails_is_named(made, pages, monkeypatch):
     assert code == 2
     assert "-m experiments.benchmark_significance --no-such-flag failed with exit code 2" in said.err
     assert page(pages) == BENCHMARK_PAGE
+
+
+def test_a_benchmark_reads_below_the_data_directory_and_says_so_without_its_path(made, pages, monkeypatch):
+    monkeypatch.setattr(results, "BENCHMARKS", {"tiny": BENCHMARKS["digits"]})
+    called = []
+    monkeypatch.setattr(
+        results.subprocess, "run", lambda argv, check: called.append(argv) or CompletedProcess(argv, 1)
+    )
+    (pages / "data-dir" / "mnist").mkdir(parents=True)
+    code, said = made("tiny")
+    assert code == 2
+    assert str(pages / "data-dir" / "mnist") in called[0]
+    assert "--images DATA/mnist --held-out test failed" in said.err
 
 
 def test_a_benchmark_whose_files_are_missing_is_left_out(made, pages, monkeypatch):
