@@ -4,11 +4,12 @@
     python -m experiments.parametric_tsne_images --images DATA/mnist --held-out test --json figures.json
 
 The images are those of Debian's package dataset-fashion-mnist (idx files, gzipped; MIT), or any folder of such
-files, MNIST's for one. Settings are chosen on `--held-out dev`, the last 5,000 of the training images, and reported
-on `--held-out test`, 5,000 of the test images; PCA to 50 components is fitted to the 20,000. Measures: KL of the
+files, MNIST's for one. All are drawn with a fixed seed, since the halves of MNIST's files are of different writers:
+settings are chosen on `--held-out dev`, 5,000 other training images, and reported on `--held-out test`, 5,000 of the
+test images; PCA to 50 components is fitted to the 20,000. Measures: KL of the
 fitted map, and of the held-out images the accuracy of the nearest fitted image's class on the map (1-NN),
-trustworthiness T(12), and CPU seconds. The first fit of `--steps` is held to what is asked of MNIST. openTSNE is no
-dependency: where it is not installed it is left out, and the run says so.
+trustworthiness T(12), and CPU seconds. What is asked of MNIST is held against the median over seeds of the first of
+`--steps`. openTSNE is no dependency: where it is not installed it is left out, and the run says so.
 """
 
 import dataclasses
@@ -45,23 +46,23 @@ class Args:
     Args:
         images: a folder of idx files, gzipped: train-images-idx3-ubyte.gz and so on.
         held_out: dev, to choose settings on; test, to report on.
-        steps: of the descent; one fit for each number.
+        steps: of the descent; a fit for each number and seed.
         batch_size: edges of a step.
         learning_rate: Adam's first.
         hidden: width of each hidden layer.
         exaggeration: early exaggeration.
-        seed: of the fit.
+        seeds: of the fits.
         json: also write the figures to this file.
     """
 
     images: Path = FOLDER
     held_out: Literal["dev", "test"] = "dev"
-    steps: tuple[int, ...] = (650, 1_500)
+    steps: tuple[int, ...] = (700, 1_500)
     batch_size: int = 2_048
     learning_rate: float = 1e-2
-    hidden: tuple[int, ...] = (192, 192, 192, 192)
+    hidden: tuple[int, ...] = (160, 160, 160, 160, 160)
     exaggeration: float = 4.0
-    seed: int = 0
+    seeds: tuple[int, ...] = (0, 1, 2)
     json: Path | None = None
 
 
@@ -77,11 +78,13 @@ class Split:
 
 def main(args: Args) -> int:
     """Images, our map, openTSNE's, a table."""
-    if not args.steps:
-        raise InputError("--steps names none; give at least one")
+    for name in ("steps", "seeds"):
+        if not getattr(args, name):
+            raise InputError(f"--{name} names none; give at least one")
     split = read_split(args.images, args.held_out)
-    rows = [*(ours(args, split, steps) for steps in args.steps), *theirs(split, args.seed)]
-    targets = judged(rows[0])
+    rows = [ours(args, split, steps, seed) for steps in args.steps for seed in args.seeds]
+    targets = judged(rows[: len(args.seeds)])
+    rows += theirs(split, args.seeds[0])
     table = Table(
         title=f"{args.images.resolve().name}, {FITTED:,} fitted, {HELD_OUT:,} held out ({args.held_out})",
         title_justify="left",
@@ -92,18 +95,22 @@ def main(args: Args) -> int:
         table.add_row(*cells(row))
     console = console_on(sys.stdout)
     console.print(table)
-    console.print(targets_table("what is asked of the first fit", targets))
+    console.print(targets_table("what is asked, median over seeds of the first fits", targets))
     write_json(args.json, {**provenance(), "held_out": args.held_out, "rows": rows, "targets": targets})
     return 0
 
 
-def judged(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every target, set on MNIST, with the fit's figure and whether it is met."""
+def judged(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every target, set on MNIST, with the median of the fits and whether it is met."""
+
+    def middle(name: str) -> float:
+        return float(np.median([row[name] for row in rows]))
+
     return [
-        at_most("KL", 2.6, row["kl"], ""),
-        at_least("1-NN", 0.92, row["nearest_neighbor"], ""),
-        at_least("T(12)", 0.945, row["trustworthiness"], ""),
-        at_most("CPU seconds of the fit", 45, row["fit_cpu_seconds"], "s"),
+        at_most("KL", 2.6, middle("kl"), ""),
+        at_least("1-NN", 0.92, middle("nearest_neighbor"), ""),
+        at_least("T(12)", 0.945, middle("trustworthiness"), ""),
+        at_most("CPU seconds of the fit", 45, middle("fit_cpu_seconds"), "s"),
     ]
 
 
@@ -120,7 +127,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     return "\n".join([*markdown_targets(result["targets"]), "", *markdown_table(COLUMNS, rows)])
 
 
-def ours(args: Args, split: Split, steps: int) -> dict[str, Any]:
+def ours(args: Args, split: Split, steps: int, seed: int) -> dict[str, Any]:
     """Fit and transform of our map."""
     before = time.process_time()
     model = ParametricTSNE(
@@ -130,13 +137,13 @@ def ours(args: Args, split: Split, steps: int) -> dict[str, Any]:
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
         early_exaggeration=args.exaggeration,
-        random_state=args.seed,
+        random_state=seed,
         verbose=1,
     ).fit(split.rows)
     fitted = time.process_time()
     places = model.transform(split.new_rows)
     spent = fitted - before, time.process_time() - fitted
-    name = f"parametric t-SNE, {' x '.join(map(str, args.hidden))}, {model.n_iter_:,} steps"
+    name = f"parametric t-SNE, {model.n_iter_:,} steps, seed {seed}"
     return _figures(name, model.kl_divergence_, model.embedding_, places, split, spent)
 
 
@@ -172,14 +179,15 @@ def _figures(
 def read_split(folder: Path, held_out: str) -> Split:
     """The 20,000 images that are fitted, and those held out, on 50 principal components."""
     images, classes = _read(folder, "train")
-    order = stream(0, "images").permutation(len(images) - HELD_OUT)[:FITTED]
-    if held_out == "dev":
-        new, new_classes = images[-HELD_OUT:], classes[-HELD_OUT:]
-    else:
-        new, new_classes = (x[:HELD_OUT] for x in _read(folder, "t10k"))
-    pca = PCA(COMPONENTS, random_state=0).fit(images[order])
-    rows, new_rows = (pca.transform(x).astype(np.float32) for x in (images[order], new))
-    return Split(rows, classes[order], new_rows, new_classes)
+    order = stream(0, "images").permutation(len(images))
+    fitted, held = order[:FITTED], order[FITTED : FITTED + HELD_OUT]
+    new, new_classes = images, classes
+    if held_out == "test":
+        new, new_classes = _read(folder, "t10k")
+        held = stream(0, "test images").permutation(len(new))[:HELD_OUT]
+    pca = PCA(COMPONENTS, random_state=0).fit(images[fitted])
+    rows, new_rows = (pca.transform(x).astype(np.float32) for x in (images[fitted], new[held]))
+    return Split(rows, classes[fitted], new_rows, new_classes[held])
 
 
 def _read(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
