@@ -30,7 +30,7 @@ from mer_jax.errors import InputError
 from mer_jax.training.host_memory import keep_freed_memory
 from mer_jax.training.run_folder import provenance
 
-SMOOTH = SpaceConfig(mixtures=1.0, noise=0.6, steps=700, learning_rate=1e-2)
+SMOOTH = SpaceConfig(noise=0.7)
 COLUMNS = (
     "map",
     "T(12) unseen",

@@ -30,7 +30,7 @@ class SpaceConfig:
 
     Attributes:
         perplexity: effective number of neighbours of a state, mixtures counted.
-        hidden: width of each hidden layer.
+        hidden: width of each hidden layer; many narrow ones bear more noise than few wide ones.
         steps: of the descent.
         learning_rate: the first one.
         noise: of the states of each step, which makes the map smooth between them.
@@ -41,10 +41,10 @@ class SpaceConfig:
     """
 
     perplexity: float = 30.0
-    hidden: tuple[int, ...] = (128, 128, 128)
+    hidden: tuple[int, ...] = (64,) * 7
     steps: int = 1000
-    learning_rate: float = 7e-3
-    noise: float = 0.36
+    learning_rate: float = 1e-2
+    noise: float = 0.55
     mixtures: float = 0.0
     duplicates: Literal["merge", "weight", "jitter", "keep"] = "merge"
     early_stopping: bool = False
