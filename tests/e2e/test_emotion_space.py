@@ -159,5 +159,5 @@ def test_every_setting_is_named_by_what_sets_it_apart():
     names = dict(benchmark_emotion_space.settings(2))
     assert list(names)[:2] == ["default, seed 0", "default, seed 1"]
     assert names["default, seed 1"] == SpaceConfig(seed=1)
-    assert "noise 0.6" in list(names)[2]
+    assert list(names)[2] == "smooth (noise 0.7)"
     assert names[list(names)[2]] == benchmark_emotion_space.SMOOTH
