@@ -42,9 +42,9 @@ class SpaceConfig:
 
     perplexity: float = 30.0
     hidden: tuple[int, ...] = (64,) * 7
-    steps: int = 1000
+    steps: int = 850
     learning_rate: float = 1e-2
-    noise: float = 0.55
+    noise: float = 0.54
     mixtures: float = 0.0
     duplicates: Literal["merge", "weight", "jitter", "keep"] = "merge"
     early_stopping: bool = False
