@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from kernels.tsne.blocks import by_rows, own, part, split, squared_distances
-from kernels.tsne.halley import FAR, Solved, kept, solve, weighed
+from kernels.tsne.halley import FAR, Solved, kept, normalized, solve, weighed
 from kernels.tsne.reference import excluded_neighbors
 from kernels.tsne.results import Conditional, PointConditional
 
@@ -35,6 +35,19 @@ def calibrate_points(points: Any, perplexity: Any, weights: Any) -> PointConditi
     def block(first: Any) -> Any:
         distances = squared_distances(part(points, first, rows), points)
         return solve(rows_held(distances, own(first, rows), None, weights), perplexity)
+
+    return point_conditional(points, by_rows(block, n, rows))
+
+
+def at_precisions(points: Any, beta: Any, weights: Any) -> PointConditional:
+    """All points at given beta, block by block; see `api.at_precisions`."""
+    n = points.shape[0]
+    _, rows = split(n, BLOCK // n)
+
+    def block(first: Any) -> Any:
+        distances = squared_distances(part(points, first, rows), points)
+        held = rows_held(distances, own(first, rows), None, weights)
+        return normalized(held, part(beta, first, rows))
 
     return point_conditional(points, by_rows(block, n, rows))
 

@@ -1,4 +1,4 @@
-"""The public functions: `calibrate`, `calibrate_points`, `joint`, `kl_divergence`.
+"""The public functions: `calibrate`, `calibrate_points`, `at_precisions`, `joint`, `kl_divergence`.
 
     rows = calibrate(distances, perplexity=30)           # or calibrate_points(points, perplexity=30)
     value, gradient = jax.value_and_grad(kl_divergence)(embedding, joint(rows))
@@ -89,9 +89,7 @@ def calibrate_points(
     Raises:
         ValueError: as `calibrate`.
     """
-    if points.ndim != 2 or 0 in points.shape or points.shape[0] < 2:
-        raise ValueError(f"points has shape {list(points.shape)}; it needs [n, d] with n at least 2")
-    _check_floating(points, "points")
+    _check_points(points)
     n = points.shape[0]
     mass = _check_weights(weights, n, points.dtype)
     wanted = _check_perplexity(perplexity, n - 1, mass, points.dtype)
@@ -99,6 +97,41 @@ def calibrate_points(
         implementation, reference.calibrate_points, affinity.calibrate_points, pallas.calibrate_points
     )
     return chosen(jax.lax.stop_gradient(jnp.asarray(points)), wanted, mass)
+
+
+def at_precisions(
+    points: Array | np.ndarray,
+    beta: Array | np.ndarray,
+    *,
+    weights: Array | np.ndarray | None = None,
+    implementation: str | None = None,
+) -> PointConditional:
+    """Affinities of all points to all others at precisions that are known: nothing is calibrated.
+
+        p_{j|i} = w_j exp(-beta_i |x_i - x_j|^2) / sum_{k != i} w_k exp(-beta_i |x_i - x_k|^2)
+
+    What points have after they moved a little, at the cost of one pass over the pairs.
+
+    Args:
+        points: x, [n, d].
+        beta: [n], 0 or more, in the inverse unit of the squared distances; as `calibrate` found them.
+        weights: as in `calibrate`.
+        implementation: "reference", "xla" or None: "xla".
+
+    Returns:
+        `PointConditional`, all of its rows feasible, as no perplexity is asked for.
+
+    Raises:
+        ValueError: before compilation, where shapes or types do not fit.
+    """
+    _check_points(points)
+    n = points.shape[0]
+    if beta.shape != (n,):
+        raise ValueError(f"beta has shape {list(beta.shape)}; it needs one for each of the {n} rows")
+    mass = _check_weights(weights, n, points.dtype)
+    chosen = _chosen(implementation, reference.at_precisions, affinity.at_precisions)
+    given = jnp.asarray(points), jnp.asarray(beta, points.dtype)
+    return chosen(*jax.lax.stop_gradient(given), mass)
 
 
 def joint(
@@ -208,9 +241,10 @@ def _as_wide(x: Any, wide: Any) -> Any:
 
 
 def _chosen(implementation: str | None, *functions: Any) -> Any:
-    """One of the functions, which are in the order of IMPLEMENTATIONS."""
-    _check_known(implementation, IMPLEMENTATIONS)
-    return dict(zip(IMPLEMENTATIONS, functions, strict=True))[implementation or "xla"]
+    """One of the functions, which are in the order of IMPLEMENTATIONS; the last may be missing."""
+    known = IMPLEMENTATIONS[: len(functions)]
+    _check_known(implementation, known)
+    return dict(zip(known, functions, strict=True))[implementation or "xla"]
 
 
 def _check_known(implementation: str | None, known: tuple[str, ...]) -> None:
@@ -229,6 +263,12 @@ def _check_distances(distances: Any, neighbors: Any) -> None:
     _check_floating(distances, "distances")
     if neighbors is not None and not jnp.issubdtype(neighbors.dtype, jnp.integer):
         raise ValueError(f"neighbors has type {neighbors.dtype}; it needs numbers of rows, integers")
+
+
+def _check_points(points: Any) -> None:
+    if points.ndim != 2 or 0 in points.shape or points.shape[0] < 2:
+        raise ValueError(f"points has shape {list(points.shape)}; it needs [n, d] with n at least 2")
+    _check_floating(points, "points")
 
 
 def _check_floating(array: Any, name: str) -> None:

@@ -70,6 +70,17 @@ def solve(rows: Rows, perplexity: Any) -> Solved:
     return Solved(beta / scale, feasible, shift, jnp.where(total > 0, total, 1))
 
 
+def normalized(rows: Rows, beta: Any) -> Solved:
+    """The sums of each row at its beta, which is as it was given."""
+    shift = rows.least(lambda d, w: d)
+
+    def term(d: Any, w: Any, beta: Any, shift: Any) -> Any:
+        return (kept(d, weighed(jnp.exp(-beta * (d - shift)), w)),)
+
+    (total,) = rows.sums(term, beta, shift)
+    return Solved(beta, beta >= 0, shift, total)
+
+
 def weighed(terms: Any, weights: Any) -> Any:
     """Times the weights, where there are any."""
     return terms if weights is None else terms * weights

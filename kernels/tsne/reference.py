@@ -100,13 +100,21 @@ def calibrate_points(
     points: Float[Array, "n d"], perplexity_wanted: Any, weights: Float[Array, " n"] | None
 ) -> PointConditional:
     """The same of all points, as what recomputes it."""
+    _, beta, feasible = calibrate(squared_distances(points), perplexity_wanted, None, weights)
+    return at_precisions(points, beta, weights)._replace(feasible=feasible)
+
+
+def at_precisions(
+    points: Float[Array, "n d"], beta: Float[Array, " n"], weights: Float[Array, " n"] | None
+) -> PointConditional:
+    """All points at these beta, whatever their perplexity then is."""
     distances = squared_distances(points)
-    _, beta, feasible = calibrate(distances, perplexity_wanted, None, weights)
     others = ~jnp.eye(len(points), dtype=bool)
     shift = jnp.min(distances, axis=1, where=others, initial=jnp.inf)
     terms = jnp.exp(-beta[:, None] * (distances - shift[:, None]))
     mass = jnp.ones_like(terms) if weights is None else jnp.broadcast_to(weights[None, :], terms.shape)
-    return PointConditional(points, beta, shift, jnp.log(jnp.sum(mass * terms, 1, where=others)), feasible)
+    total = jnp.sum(mass * terms, 1, where=others)
+    return PointConditional(points, beta, shift, jnp.log(total), jnp.ones(len(points), bool))
 
 
 def spread(values: Float[Array, "n k"], neighbors: Int[Array, "n k"]) -> Float[Array, "n n"]:
