@@ -52,10 +52,15 @@ def rows_of_panels(space: Map, count: int, columns: int) -> tuple[list[Panel], f
     panels = []
     for k in range(count):
         left, top = (k % columns) * (side + GAP), total - (k // columns) * (height + TITLE + GAP)
-        across = (left / width, (left + side) / width)
-        up = ((top - TITLE - height) / total, (top - TITLE) / total)
+        across = _within(left / width), _within((left + side) / width)
+        up = _within((top - TITLE - height) / total), _within((top - TITLE) / total)
         panels.append(Panel(k + 1, across, up, (side, height)))
     return panels, total
+
+
+def _within(share: float) -> float:
+    """Of the plotting area, which rounding must not lead out of."""
+    return float(np.clip(share, 0, 1))
 
 
 class Canvas:

@@ -1,5 +1,6 @@
 """The map's figures: what is drawn, in which colours, and what it says when pointed at."""
 
+import dataclasses
 import html
 import re
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from mer_jax.emotion_space import hover
-from mer_jax.emotion_space.canvas import WEBGL_FROM
+from mer_jax.emotion_space.canvas import WEBGL_FROM, rows_of_panels
 from mer_jax.emotion_space.figures_map import emotion_map, where_emotions_rise
 from mer_jax.emotion_space.figures_overlay import (
     ARROWS,
@@ -22,7 +23,7 @@ from mer_jax.emotion_space.sections import map_sections, overlay_sections, traje
 from mer_jax.emotion_space.trajectories import of_groups
 from mer_jax.errors import InputError
 from mer_jax.evaluation.report_page import page
-from tests.emotion_space.spaces import EMOTIONS, overlay, space
+from tests.emotion_space.spaces import EMOTIONS, overlay, space, transform
 
 
 def test_every_state_is_a_point_in_the_colour_of_its_strongest_emotion():
@@ -53,6 +54,16 @@ def test_names_stand_at_the_ends_of_the_paths():
         np.testing.assert_allclose([note.x, note.y], end, atol=1e-5)
         assert note.font.color == made.kinds[k].colour
     assert "neutral" in notes
+
+
+def test_panels_of_maps_of_any_shape_lie_in_the_plotting_area():
+    made = space()
+    for stretch in np.linspace(0.2, 3, 400):
+        drawn = dataclasses.replace(made, transform=lambda x: transform(x) * np.array([[1, stretch]]))  # noqa: B023
+        panels, total = rows_of_panels(drawn, 3, 2)
+        shares = np.array([[*panel.across, *panel.up] for panel in panels])
+        assert ((shares >= 0) & (shares <= 1)).all()
+        assert (shares[:, 3] - shares[:, 2]) * total == pytest.approx(panels[0].pixels[1])
 
 
 def test_a_panel_per_emotion_with_its_colour():
