@@ -19,12 +19,13 @@ NEIGHBORS = 3  # of each row per unit of perplexity (van der Maaten 2014)
 class Affinities:
     """Calibrated rows and their joint affinities.
 
-    joint: P, of all pairs or over a graph. feasible: [n] rows in which a precision reaches the perplexity.
+    joint: P, of all pairs or over a graph. beta: [n] precisions; feasible: [n] rows in which one reaches the perplexity.
     numbers, probabilities: [n, k] of the graph, and p_{j|i} over it; None with all pairs.
     exact: whether the graph holds the nearest others for certain.
     """
 
     joint: Any
+    beta: np.ndarray
     feasible: np.ndarray
     numbers: np.ndarray | None = None
     probabilities: np.ndarray | None = None
@@ -43,21 +44,20 @@ def affinities(
     mass: Any = None if weights is None else jnp.asarray(weights, jnp.float32)
     if n <= ALL_PAIRS:
         found = _all_pairs(jnp.asarray(rows, jnp.float32), jnp.float32(perplexity), mass)
-        return Affinities(found[0], np.asarray(found[1]))
+        return Affinities(found[0], np.asarray(found[1]), np.asarray(found[2]))
     graph = neighbor_graph(rows, min(int(NEIGHBORS * perplexity), n - 1), seed, tick)
     numbers = jnp.asarray(graph.numbers)
     near = _calibrated(jnp.asarray(graph.distances), jnp.float32(perplexity), numbers, mass)
     whole: SparseJoint = _joined(near, numbers, mass)
-    return Affinities(
-        whole, np.asarray(near.feasible), graph.numbers, np.asarray(near.probabilities), graph.exact
-    )
+    beta, feasible, probabilities = map(np.asarray, (near.beta, near.feasible, near.probabilities))
+    return Affinities(whole, beta, feasible, graph.numbers, probabilities, graph.exact)
 
 
 @jax.jit
 def _all_pairs(rows: Any, perplexity: Any, weights: Any) -> Any:
     distances: Any = sum(jnp.square(x[:, None] - x[None, :]) for x in rows.T)
     calibrated = calibrate(distances, perplexity, weights=weights)
-    return joint(calibrated, weights=weights), calibrated.feasible
+    return joint(calibrated, weights=weights), calibrated.beta, calibrated.feasible
 
 
 @jax.jit

@@ -38,7 +38,7 @@ RANGES = (
     ("max_iter", 1, 10**8),
     ("batch_size", 2, 10**6),
     ("noise", 0, 10),
-    ("mixtures", 0, 100),
+    ("noise_in_affinities", 0, 1),
     ("validation_fraction", 1e-6, 1 - 1e-6),
     ("n_iter_no_change", 1, 10**6),
 )
@@ -111,10 +111,9 @@ def fit(model: Any, rows: np.ndarray, distinct: DistinctRows, seed: int) -> Fitt
     center = center.astype(np.float32)
     held = _held_out(model, len(used), seed)
     kept, counts = used[~held], None if counts is None else counts[~held]
-    kept, counts = _with_mixtures(kept, counts, round(model.mixtures * len(kept)), seed)
     scaled = (kept - center) * scale
     with _shown(model.verbose) as tick:
-        data, found = _data(model, kept, scaled, counts, seed, tick)
+        data, found = _data(model, kept, scaled, float(scale.max()), counts, seed, tick)
         plan = _plan(model, data, len(kept), seed)
         look = _Look(model, used[held], center, scale, plan.steps, tick)
         last = descend(plan, data, DataParallel(devices=jax.local_devices()[: model.n_devices]), look)
@@ -143,16 +142,6 @@ def _used(duplicates: str, rows: np.ndarray, distinct: DistinctRows, seed: int) 
     return rows + np.float32(size) * stream(seed, "jitter").standard_normal(rows.shape, np.float32), None
 
 
-def _with_mixtures(rows: np.ndarray, counts: Any, more: int, seed: int) -> tuple[np.ndarray, Any]:
-    """The rows and `more` of their mixtures t x_i + (1 - t) x_j, t drawn evenly, each of weight 1."""
-    rng = stream(seed, "mixtures")
-    first, second = rng.integers(0, len(rows), (2, more))
-    share = rng.random((more, 1), np.float32)
-    mixed = share * rows[first] + (1 - share) * rows[second]
-    counts = None if counts is None else np.concatenate([counts, np.ones(more, np.float32)])
-    return np.concatenate([rows, mixed]), counts
-
-
 def _held_out(model: Any, n: int, seed: int) -> np.ndarray:
     held = np.zeros(n, bool)
     count = min(HELD_OUT_MOST, round(model.validation_fraction * n))
@@ -168,23 +157,24 @@ def _held_out(model: Any, n: int, seed: int) -> np.ndarray:
 
 
 def _data(
-    model: Any, rows: np.ndarray, scaled: np.ndarray, counts: Any, seed: int, tick: Any
+    model: Any, rows: np.ndarray, scaled: np.ndarray, scale: float, counts: Any, seed: int, tick: Any
 ) -> tuple[Any, Affinities | None]:
     """What the objective is of, and the affinities where they are of all rows."""
+    ends = np.stack([scaled.min(axis=0), scaled.max(axis=0)])
     if model.affinities == "batch":
         size = min(_batch_size(model), len(rows))
         if model.perplexity >= size - 1:
             raise InputError(
                 f"perplexity={model.perplexity} does not fit batches of {size} rows; lower it or raise batch_size"
             )
-        return Batches(scaled, rows, np.float32(model.perplexity)), None
+        return Batches(scaled, ends, np.float32(model.perplexity)), None
     found = affinities(rows, model.perplexity, counts, seed, lambda share: tick("neighbours", share))
     if found.numbers is None or found.probabilities is None:
-        return AllRows(scaled, found.joint), found
+        return AllRows(scaled, ends, found.joint, found.beta / np.float32(scale * scale)), found
     weights = np.ones(len(rows), np.float32) if counts is None else counts
     reached = np.cumsum(found.probabilities, axis=1, dtype=np.float32)
     entropy = np.float32(found.joint.negative_entropy)
-    return Edges(scaled, found.numbers, reached, weights, entropy), found
+    return Edges(scaled, ends, found.numbers, reached, weights, entropy), found
 
 
 def _batch_size(model: Any) -> int:
@@ -202,7 +192,12 @@ def _plan(model: Any, data: Any, n: int, seed: int) -> Descent:
         learning_rate=LEARNING_RATE if model.learning_rate == "auto" else float(model.learning_rate),
         exaggeration=float(model.early_exaggeration),
         exaggerated=round(EXAGGERATED * steps),
-        settings=Settings(size, float(model.noise), float(max(1, model.n_components - 1))),
+        settings=Settings(
+            batch_size=size,
+            noise=float(model.noise),
+            in_affinities=float(model.noise_in_affinities),
+            degrees_of_freedom=float(max(1, model.n_components - 1)),
+        ),
         seed=seed,
     )
 

@@ -12,28 +12,40 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from kernels.tsne import DenseJoint, SparseJoint, calibrate, joint, kl_divergence
+from kernels.tsne import (
+    DenseJoint,
+    SparseJoint,
+    StreamedJoint,
+    at_precisions,
+    calibrate,
+    joint,
+    kl_divergence,
+)
 from mer_jax.nn.regularization import DATA_AXIS
 
 
 class AllRows(NamedTuple):
     """Every row with the joint affinities of all pairs.
 
-    rows: [n, d] scaled. joint: P.
+    rows: [n, d] scaled. ends: smallest and largest of each feature. joint: P. beta: [n] its precisions,
+    of the scaled rows.
     """
 
     rows: Float[Array | np.ndarray, "n d"]
+    ends: Float[Array | np.ndarray, "2 d"]
     joint: DenseJoint
+    beta: Float[Array | np.ndarray, " n"]
 
 
 class Edges(NamedTuple):
     """A graph whose edges are drawn.
 
-    rows: [n, d] scaled. numbers: [n, k]. reached: [n, k] cumulative p_{j|i}. weights: [n] of the rows.
-    negative_entropy: sum P log P / w w.
+    rows: [n, d] scaled. ends: as in `AllRows`. numbers: [n, k]. reached: [n, k] cumulative p_{j|i}.
+    weights: [n] of the rows. negative_entropy: sum P log P / w w.
     """
 
     rows: Float[Array | np.ndarray, "n d"]
+    ends: Float[Array | np.ndarray, "2 d"]
     numbers: Int[Array | np.ndarray, "n k"]
     reached: Float[Array | np.ndarray, "n k"]
     weights: Float[Array | np.ndarray, " n"]
@@ -43,32 +55,33 @@ class Edges(NamedTuple):
 class Batches(NamedTuple):
     """Rows of which each step takes some and calibrates them among themselves (van der Maaten 2009).
 
-    rows: [n, d] scaled. metric: [n, d] as distances are taken. perplexity: in a batch.
+    rows: [n, d] scaled. ends: as in `AllRows`. perplexity: in a batch.
     """
 
     rows: Float[Array | np.ndarray, "n d"]
-    metric: Float[Array | np.ndarray, "n d"]
+    ends: Float[Array | np.ndarray, "2 d"]
     perplexity: Any
 
 
 class Settings(NamedTuple):
     """batch_size: edges or rows of a step. noise: standard deviation of what is added to scaled rows.
-    degrees_of_freedom: v of Student's t."""
+    in_affinities: share of it that affinities go with. degrees_of_freedom: v of Student's t."""
 
     batch_size: int
     noise: float
+    in_affinities: float
     degrees_of_freedom: float
 
 
 def gradient(
     apply: Callable[[Any, Any], Any], params: Any, data: Any, settings: Settings, key: Any, exaggeration: Any
 ) -> tuple[Any, Any]:
-    """The divergence in nats and its gradient in the parameters, the same on every device."""
-    draw, shake = jax.random.split(key)
+    """The divergence in nats and its gradient in the parameters, the same on every device.
+
+    Where all rows' affinities move, the value holds the entropy of those that did not.
+    """
     chosen = {AllRows: _all_rows, Edges: _edges, Batches: _batch}[type(data)]
-    rows, affinities = chosen(data, settings, draw)
-    if settings.noise > 0:
-        rows = rows + settings.noise * jax.random.normal(shake, rows.shape, rows.dtype)
+    rows, affinities = chosen(data, settings, *jax.random.split(key))
 
     def divergence(places: Any) -> Any:
         return kl_divergence(
@@ -81,12 +94,27 @@ def gradient(
     return _through(apply, params, rows, divergence)
 
 
-def _all_rows(data: AllRows, settings: Settings, key: Any) -> tuple[Any, Any]:
-    del settings, key
-    return data.rows, data.joint
+def moved(rows: Any, ends: Any, noise: float, key: Any) -> Any:
+    """Rows with Gaussian noise, thrown back at the ends of each feature's range."""
+    if noise == 0:
+        return rows
+    low, high = ends[:1], ends[1:]
+    there = low + jnp.abs(rows + noise * jax.random.normal(key, rows.shape, rows.dtype) - low)
+    return jnp.maximum(high - jnp.abs(high - there), low)
 
 
-def _edges(data: Edges, settings: Settings, key: Any) -> tuple[Any, Any]:
+def _all_rows(data: AllRows, settings: Settings, key: Any, shake: Any) -> tuple[Any, Any]:
+    del key
+    rows = moved(data.rows, data.ends, settings.noise, shake)
+    if settings.noise == 0 or settings.in_affinities == 0:
+        return rows, data.joint
+    part_of_the_way = data.rows + settings.in_affinities * (rows - data.rows)
+    weights = data.joint.weights
+    there = at_precisions(part_of_the_way, data.beta, weights=weights)
+    return rows, StreamedJoint(there, weights, data.joint.negative_entropy)
+
+
+def _edges(data: Edges, settings: Settings, key: Any, shake: Any) -> tuple[Any, Any]:
     """Anchors drawn evenly, each with a neighbour drawn by p_{j|i}.
 
     The edges, by their anchors' weights, estimate the attraction without bias; all pairs of different
@@ -100,6 +128,7 @@ def _edges(data: Edges, settings: Settings, key: Any) -> tuple[Any, Any]:
     level = jax.random.uniform(second, (size, 1), reached.dtype)
     others = data.numbers[anchors, jnp.argmax(reached > level * reached[:, -1:], axis=1)]
     rows = data.rows[jnp.concatenate([anchors, others])]
+    rows = moved(rows, data.ends, (1 - settings.in_affinities) * settings.noise, shake)
     weight, nothing = data.weights[anchors], jnp.zeros(size, rows.dtype)
     ends = jnp.concatenate([jnp.arange(size, 2 * size), jnp.full(size, -1)]).astype(jnp.int32)
     edges = jnp.concatenate([weight / (size * data.weights.mean()), nothing])
@@ -108,11 +137,13 @@ def _edges(data: Edges, settings: Settings, key: Any) -> tuple[Any, Any]:
     return rows, SparseJoint(ends[:, None], edges[:, None], of_pairs, data.negative_entropy + whole)
 
 
-def _batch(data: Batches, settings: Settings, key: Any) -> tuple[Any, Any]:
+def _batch(data: Batches, settings: Settings, key: Any, shake: Any) -> tuple[Any, Any]:
     chosen = jax.random.choice(key, len(data.rows), (settings.batch_size,), replace=False)
-    metric = data.metric[chosen]
-    distances = jnp.square(metric[:, None, :] - metric[None, :, :]).sum(-1)
-    return data.rows[chosen], joint(calibrate(distances, data.perplexity))
+    still = data.rows[chosen]
+    rows = moved(still, data.ends, settings.noise, shake)
+    part_of_the_way = still + settings.in_affinities * (rows - still)
+    distances = jnp.square(part_of_the_way[:, None, :] - part_of_the_way[None, :, :]).sum(-1)
+    return rows, joint(calibrate(distances, data.perplexity))
 
 
 def _through(apply: Any, params: Any, rows: Any, objective: Callable[[Any], Any]) -> tuple[Any, Any]:

@@ -38,10 +38,12 @@ class ParametricTSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         max_iter: steps, rounded to calls of about 50; "auto": 400 with all pairs, 2,400 with drawn edges.
         batch_size: edges (or, with `affinities="batch"`, rows) of a step; "auto": 1,024.
         noise: standard deviation of Gaussian noise added anew to the rows of each step, as a share of
-            their root mean square distance to the mean over features: states between the observed ones
-            are then placed between them.
-        mixtures: rows added to the fit, as a share of the distinct ones: each lies on the straight way
-            from one distinct row to another, anywhere. Ways across the map then don't tear it.
+            their root mean square distance to the mean over features, and thrown back at the ends of each
+            feature's range: rows between the observed ones are then placed between them.
+        noise_in_affinities: how far, 0 to 1, the affinities go with the noise: P is of rows moved by this
+            share of it, their precisions as calibrated. At 0 the network must place a moved row where it
+            was, which flattens the map; at 1 where it went, which leaves it free to tear. With drawn edges,
+            whose affinities stay, only the rest of the noise is added.
         duplicates: what copies are: "merge": one row; "weight": one row with their number as its weight
             in P and Q; "jitter": rows of their own, moved by 1e-3 of the root mean square distance;
             "keep": rows of their own.
@@ -79,7 +81,7 @@ class ParametricTSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         max_iter: int | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
         noise: float = 0.0,
-        mixtures: float = 0.0,
+        noise_in_affinities: float = 0.0,
         duplicates: Duplicates = "merge",
         affinities: Literal["global", "batch"] = "global",
         early_stopping: bool = False,
@@ -98,7 +100,7 @@ class ParametricTSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.noise = noise
-        self.mixtures = mixtures
+        self.noise_in_affinities = noise_in_affinities
         self.duplicates = duplicates
         self.affinities = affinities
         self.early_stopping = early_stopping

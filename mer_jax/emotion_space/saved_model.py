@@ -9,7 +9,7 @@ import numpy as np
 from mer_jax.errors import InputError
 from mer_jax.robustness.arrays_file import damaged, read_arrays, write_arrays
 
-KIND = "parametric t-SNE, 1"
+KIND = "parametric t-SNE, 2"
 UNSAVED = ("align_to", "n_devices", "random_state")  # of the fit, not of the map
 
 

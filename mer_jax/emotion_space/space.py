@@ -18,7 +18,7 @@ from mer_jax.errors import InputError
 from mer_jax.records import write_atomically
 from mer_jax.robustness.arrays_file import read_arrays, write_arrays
 
-VERSION = 1
+VERSION = 2
 STATES = "emotion states, 1"
 KL_PERPLEXITY = 30.0  # at which all maps' divergence is told, however they were fitted
 NEAR = 0.05  # standard deviation of the noise of states between the observed ones, as a share of the highest
@@ -29,23 +29,23 @@ class SpaceConfig:
     """How a space is fitted; see `ParametricTSNE`.
 
     Attributes:
-        perplexity: effective number of neighbours of a state, mixtures counted.
+        perplexity: effective number of neighbours of a state.
         hidden: width of each hidden layer; many narrow ones bear more noise than few wide ones.
         steps: of the descent.
         learning_rate: the first one.
         noise: of the states of each step, which makes the map smooth between them.
-        mixtures: states between two others, as a share of the distinct ones, that are fitted too.
+        noise_in_affinities: how far the affinities go with it.
         duplicates: what copies of a state are.
         early_stopping: keep what is best on held-out states.
         seed: of the start, the draws and the noise.
     """
 
     perplexity: float = 30.0
-    hidden: tuple[int, ...] = (64,) * 7
-    steps: int = 850
-    learning_rate: float = 1e-2
-    noise: float = 0.54
-    mixtures: float = 0.0
+    hidden: tuple[int, ...] = (48,) * 10
+    steps: int = 650
+    learning_rate: float = 1.4e-2
+    noise: float = 0.885
+    noise_in_affinities: float = 0.45
     duplicates: Literal["merge", "weight", "jitter", "keep"] = "merge"
     early_stopping: bool = False
     seed: int = 0
@@ -58,7 +58,7 @@ class SpaceConfig:
             max_iter=self.steps,
             learning_rate=self.learning_rate,
             noise=self.noise,
-            mixtures=self.mixtures,
+            noise_in_affinities=self.noise_in_affinities,
             duplicates=self.duplicates,
             early_stopping=self.early_stopping,
             random_state=self.seed,

@@ -162,15 +162,15 @@ def test_saved_and_loaded(fitted, tmp_path):
         ParametricTSNE.load(tmp_path / "cut.npz")
 
 
-def test_mixtures_and_noise_place_states_between_the_observed():
+def test_noise_places_rows_between_the_observed_and_smooths_paths():
     rows, steep = np.unique(generated_states(300), axis=0), {"hidden": (64, 64), "learning_rate": 0.03}
-    plain, smooth = (
-        small(max_iter=400, **steep, **more).fit(rows) for more in ({}, {"noise": 0.5, "mixtures": 1.0})
-    )
-    assert smooth.embedding_.shape == (len(rows), 2)
+    noisy = {"noise": 0.6, "noise_in_affinities": 0.3}
+    maps = [small(max_iter=400, **steep, **more).fit(rows) for more in ({}, noisy)]
     near = quality.between(rows, noise=0.15, low=0.0, high=3.0)
-    kept = [quality.trustworthiness(near, model.transform(near)) for model in (plain, smooth)]
-    assert kept[1] > kept[0] + 0.005
+    kept = [quality.trustworthiness(near, model.transform(near)) for model in maps]
+    steps = [np.median(quality.longest_steps(model.transform, rows, paths=500)) for model in maps]
+    assert kept[1] > kept[0] + 0.01
+    assert steps[1] < 0.95 * steps[0]
 
 
 def test_constant_columns_carry_nothing():
@@ -191,6 +191,7 @@ def test_constant_columns_carry_nothing():
         (generated_states(30), {"perplexity": 0.5}, r"perplexity=0.5 does not fit"),
         (generated_states(30), {"duplicates": "drop"}, r"duplicates='drop' is unknown; "),
         (generated_states(30), {"n_components": 4}, r"n_components=4 must be a number from 1 to 3"),
+        (generated_states(30), {"noise_in_affinities": 2}, r"noise_in_affinities=2 must be a number from 0 to 1"),
         (generated_states(30), {"n_devices": 99}, r"n_devices=99 must be 1 to 4"),
         (generated_states(30), {"hidden": ()}, r"hidden=\(\) must name the width"),
         (generated_states(30), {"learning_rate": 0.0}, r"learning_rate=0.0 must be .* or 'auto'"),

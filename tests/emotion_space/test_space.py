@@ -15,7 +15,7 @@ from mer_jax.errors import InputError
 from tests.emotion_space.states import generated_states
 
 EMOTIONS = ("joy", "sadness", "anger", "surprise", "disgust", "fear")
-QUICK = SpaceConfig(perplexity=8.0, hidden=(16,), steps=100, mixtures=0.5)
+QUICK = SpaceConfig(perplexity=8.0, hidden=(16,), steps=100)
 
 
 def corpus_of(states, names=EMOTIONS, splits=None, **columns):
