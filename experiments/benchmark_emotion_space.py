@@ -1,4 +1,4 @@
-"""How faithful the map of a corpus' emotion states is: several seeds, affinities that stay, openTSNE.
+"""How faithful the map of a corpus' emotion states is: several seeds, affinities that stay or go all the way, openTSNE.
 
     python -m experiments.benchmark_emotion_space mosei_labels --data-dir DATA
     python -m experiments.benchmark_emotion_space crema_d_votes --states votes --seeds 1 --json space.json --data-dir DATA
@@ -30,7 +30,10 @@ from mer_jax.errors import InputError
 from mer_jax.training.host_memory import keep_freed_memory
 from mer_jax.training.run_folder import provenance
 
-STILL = SpaceConfig(noise=0.6, noise_in_affinities=0.0)
+OTHERS = {
+    "that stay": SpaceConfig(noise=0.6, noise_in_affinities=0.0),
+    "that go all the way": SpaceConfig(noise_in_affinities=1.0),
+}
 COLUMNS = (
     "map",
     "T(12) unseen",
@@ -100,7 +103,8 @@ def settings(seeds: int) -> Iterator[tuple[str, SpaceConfig]]:
     """Name and config of every fit."""
     for seed in range(seeds):
         yield f"default, seed {seed}", SpaceConfig(seed=seed)
-    yield f"affinities that stay, noise {STILL.noise:g}", STILL
+    for which, config in OTHERS.items():
+        yield f"affinities {which}, noise {config.noise:g}", config
 
 
 def beside(states: CorpusStates) -> list[dict[str, Any]]:
