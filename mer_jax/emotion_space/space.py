@@ -42,9 +42,9 @@ class SpaceConfig:
 
     perplexity: float = 30.0
     hidden: tuple[int, ...] = (48,) * 10
-    steps: int = 650
+    steps: int = 540
     learning_rate: float = 1.4e-2
-    noise: float = 0.885
+    noise: float = 0.895
     noise_in_affinities: float = 0.45
     duplicates: Literal["merge", "weight", "jitter", "keep"] = "merge"
     early_stopping: bool = False
