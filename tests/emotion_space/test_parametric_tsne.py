@@ -173,6 +173,13 @@ def test_noise_places_rows_between_the_observed_and_smooths_paths():
     assert steps[1] < 0.95 * steps[0]
 
 
+def test_the_unit_of_the_rows_does_not_matter():
+    rows = np.unique(generated_states(200), axis=0)
+    noisy = small(noise=0.6, noise_in_affinities=0.5)
+    wanted, found = (noisy.fit(factor * rows).embedding_ for factor in (1, 32))
+    np.testing.assert_allclose(found, wanted, atol=1e-3 * np.abs(wanted).max())
+
+
 def test_constant_columns_carry_nothing():
     rows = np.concatenate([generated_states(80), np.full((80, 1), 7, np.float32)], axis=1)
     model = small(max_iter=5).fit(rows)

@@ -143,3 +143,13 @@ def test_a_handful_of_states_is_too_few():
     corpus = corpus_of(np.zeros((9, 6), np.float32), splits=["train"] * 2 + ["test"] * 7)
     with pytest.raises(InputError, match="2 states in train"):
         EmotionSpace.fit(QUICK, corpus_states(corpus), corpus)
+
+
+def test_every_setting_reaches_the_estimator():
+    config = SpaceConfig(9.0, (5, 4), 70, 0.02, 0.3, 0.6, "weight", True, 8)
+    called = {"steps": "max_iter", "seed": "random_state"}
+    given = config.model().get_params()
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        assert value != getattr(SpaceConfig(), field.name)
+        assert given[called.get(field.name, field.name)] == value

@@ -45,7 +45,7 @@ def test_calibrated_precisions_give_the_calibrated_rows(implementation):
 
 
 def test_blocks_of_a_few_rows_change_nothing(monkeypatch):
-    x, beta = clusters(40), np.full(40, 0.7, np.float32)
+    x, beta = clusters(40), np.linspace(0.1, 2, 40).astype(np.float32)
     wanted = at_precisions(x, beta)
     monkeypatch.setattr(affinity, "BLOCK", 300)
     found = at_precisions(x, beta)
