@@ -31,7 +31,7 @@ from mer_jax.training.host_memory import keep_freed_memory
 from mer_jax.training.run_folder import provenance
 
 OTHERS = {
-    "that stay": SpaceConfig(noise=0.6, noise_in_affinities=0.0),
+    "that stay": SpaceConfig(noise=0.11, noise_in_affinities=0.0),
     "that go all the way": SpaceConfig(noise_in_affinities=1.0),
 }
 COLUMNS = (

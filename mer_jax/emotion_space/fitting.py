@@ -37,7 +37,7 @@ RANGES = (
     ("early_exaggeration", 1e-3, 1e3),
     ("max_iter", 1, 10**8),
     ("batch_size", 2, 10**6),
-    ("noise", 0, 10),
+    ("noise", 0, 1e30),
     ("noise_in_affinities", 0, 1),
     ("validation_fraction", 1e-6, 1 - 1e-6),
     ("n_iter_no_change", 1, 10**6),
@@ -114,7 +114,7 @@ def fit(model: Any, rows: np.ndarray, distinct: DistinctRows, seed: int) -> Fitt
     scaled = (kept - center) * scale
     with _shown(model.verbose) as tick:
         data, found = _data(model, kept, scaled, float(scale.max()), counts, seed, tick)
-        plan = _plan(model, data, len(kept), seed)
+        plan = _plan(model, data, len(kept), float(scale.max()), seed)
         look = _Look(model, used[held], center, scale, plan.steps, tick)
         last = descend(plan, data, DataParallel(devices=jax.local_devices()[: model.n_devices]), look)
     params = look.best if model.early_stopping and look.best is not None else last
@@ -181,7 +181,7 @@ def _batch_size(model: Any) -> int:
     return BATCH if model.batch_size == "auto" else int(model.batch_size)
 
 
-def _plan(model: Any, data: Any, n: int, seed: int) -> Descent:
+def _plan(model: Any, data: Any, n: int, scale: float, seed: int) -> Descent:
     steps = STEPS_ALL_PAIRS if isinstance(data, AllRows) else STEPS_EDGES
     steps = steps if model.max_iter == "auto" else int(model.max_iter)
     size = min(_batch_size(model), n) if isinstance(data, Batches) else _batch_size(model)
@@ -194,7 +194,7 @@ def _plan(model: Any, data: Any, n: int, seed: int) -> Descent:
         exaggerated=round(EXAGGERATED * steps),
         settings=Settings(
             batch_size=size,
-            noise=float(model.noise),
+            noise=float(model.noise) * scale,
             in_affinities=float(model.noise_in_affinities),
             degrees_of_freedom=float(max(1, model.n_components - 1)),
         ),

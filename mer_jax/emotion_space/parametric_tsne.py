@@ -37,9 +37,9 @@ class ParametricTSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         hidden: width of each hidden layer.
         max_iter: steps, rounded to calls of about 50; "auto": 400 with all pairs, 2,400 with drawn edges.
         batch_size: edges (or, with `affinities="batch"`, rows) of a step; "auto": 1,024.
-        noise: standard deviation of Gaussian noise added anew to the rows of each step, as a share of
-            their root mean square distance to the mean over features, and thrown back at the ends of each
-            feature's range: rows between the observed ones are then placed between them.
+        noise: standard deviation, in the unit of the rows, of Gaussian noise added anew to the rows of each
+            step and thrown back at the ends of each feature's range: rows between the observed ones are
+            then placed between them.
         noise_in_affinities: how far, 0 to 1, the affinities go with the noise: P is of rows moved by this
             share of it, their precisions as calibrated. At 0 the network must place a moved row where it
             was, which flattens the map; at 1 where it went, which leaves it free to tear. With drawn edges,

@@ -33,7 +33,7 @@ class SpaceConfig:
         hidden: width of each hidden layer; many narrow ones bear more noise than few wide ones.
         steps: of the descent.
         learning_rate: the first one.
-        noise: of the states of each step, which makes the map smooth between them.
+        noise: of the states of each step, as a share of the highest intensity, which makes the map smooth between them.
         noise_in_affinities: how far the affinities go with it.
         duplicates: what copies of a state are.
         early_stopping: keep what is best on held-out states.
@@ -44,20 +44,20 @@ class SpaceConfig:
     hidden: tuple[int, ...] = (48,) * 10
     steps: int = 540
     learning_rate: float = 1.4e-2
-    noise: float = 0.895
+    noise: float = 0.162
     noise_in_affinities: float = 0.45
     duplicates: Literal["merge", "weight", "jitter", "keep"] = "merge"
     early_stopping: bool = False
     seed: int = 0
 
-    def model(self, verbose: int = 0) -> ParametricTSNE:
-        """The estimator, not fitted."""
+    def model(self, top: float, verbose: int = 0) -> ParametricTSNE:
+        """The estimator, not fitted. top: the highest intensity of the states."""
         return ParametricTSNE(
             perplexity=self.perplexity,
             hidden=self.hidden,
             max_iter=self.steps,
             learning_rate=self.learning_rate,
-            noise=self.noise,
+            noise=self.noise * top,
             noise_in_affinities=self.noise_in_affinities,
             duplicates=self.duplicates,
             early_stopping=self.early_stopping,
@@ -98,7 +98,7 @@ class EmotionSpace:
                 f"corpus {corpus.spec.name!r} has {len(states.train)} states in train; a space needs more"
             )
         before = time.process_time()
-        model = config.model(verbose).fit(states.train)
+        model = config.model(states.top, verbose).fit(states.train)
         seconds = time.process_time() - before
         distinct = distinct_rows(states.train)
         made_of = {

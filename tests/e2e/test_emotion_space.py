@@ -160,8 +160,8 @@ def test_every_setting_is_named_by_what_sets_it_apart():
     names = dict(benchmark_emotion_space.settings(2))
     assert list(names)[:2] == ["default, seed 0", "default, seed 1"]
     assert names["default, seed 1"] == SpaceConfig(seed=1)
-    assert names["affinities that stay, noise 0.6"] == SpaceConfig(noise=0.6, noise_in_affinities=0.0)
-    assert names["affinities that go all the way, noise 0.895"] == SpaceConfig(noise_in_affinities=1.0)
+    assert names["affinities that stay, noise 0.11"] == SpaceConfig(noise=0.11, noise_in_affinities=0.0)
+    assert names["affinities that go all the way, noise 0.162"] == SpaceConfig(noise_in_affinities=1.0)
 
 
 def test_a_seed_meets_all_that_is_asked_at_once_or_not():

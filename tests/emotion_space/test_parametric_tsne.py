@@ -164,7 +164,7 @@ def test_saved_and_loaded(fitted, tmp_path):
 
 def test_noise_places_rows_between_the_observed_and_smooths_paths():
     rows, steep = np.unique(generated_states(300), axis=0), {"hidden": (64, 64), "learning_rate": 0.03}
-    noisy = {"noise": 0.6, "noise_in_affinities": 0.3}
+    noisy = {"noise": 0.4, "noise_in_affinities": 0.3}
     maps = [small(max_iter=400, **steep, **more).fit(rows) for more in ({}, noisy)]
     near = quality.between(rows, noise=0.15, low=0.0, high=3.0)
     kept = [quality.trustworthiness(near, model.transform(near)) for model in maps]
@@ -175,8 +175,9 @@ def test_noise_places_rows_between_the_observed_and_smooths_paths():
 
 def test_the_unit_of_the_rows_does_not_matter():
     rows = np.unique(generated_states(200), axis=0)
-    noisy = small(noise=0.6, noise_in_affinities=0.5)
-    wanted, found = (noisy.fit(factor * rows).embedding_ for factor in (1, 32))
+    wanted, found = (
+        small(noise=0.4 * factor, noise_in_affinities=0.5).fit(factor * rows).embedding_ for factor in (1, 32)
+    )
     np.testing.assert_allclose(found, wanted, atol=1e-3 * np.abs(wanted).max())
 
 

@@ -148,8 +148,9 @@ def test_a_handful_of_states_is_too_few():
 def test_every_setting_reaches_the_estimator():
     config = SpaceConfig(9.0, (5, 4), 70, 0.02, 0.3, 0.6, "weight", True, 8)
     called = {"steps": "max_iter", "seed": "random_state"}
-    given = config.model().get_params()
+    given = config.model(1.0).get_params()
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         assert value != getattr(SpaceConfig(), field.name)
         assert given[called.get(field.name, field.name)] == value
+    assert config.model(3.0).noise == pytest.approx(3 * config.noise)
